@@ -1,0 +1,45 @@
+# The commands of this repository. "make" alone lists them.
+
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+BENCH_FLAGS ?=
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+
+.PHONY: run
+run: ## Run the whole service on this machine: a test client, a live client, an inbox
+	$(GO) run ./cmd/codeword dev
+
+.PHONY: build
+build: ## Build the static binary into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/codeword ./cmd/codeword
+
+.PHONY: test
+test: ## Everything that has to pass before a change goes in
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" scripts/check.sh
+
+.PHONY: lint
+lint: ## Linters, formatting and unreachable code
+	$(TOOL) golangci-lint run ./...
+	@GO="$(GO)" scripts/deadcode.sh
+
+.PHONY: fmt
+fmt: ## Format the source
+	$(TOOL) golangci-lint fmt ./...
+
+.PHONY: vuln
+vuln: ## Known vulnerabilities in what the code calls
+	@GO="$(GO)" scripts/vuln.sh
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target, FUZZTIME each (10s)
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" scripts/fuzz.sh
+
+.PHONY: bench
+bench: ## Measure throughput, latency and CPU per request; flags in BENCH_FLAGS
+	$(GO) run ./bench $(BENCH_FLAGS)
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,31 @@
+package client
+
+// SendOption is an option of [Client.Send].
+type SendOption interface{ applySend(*call) }
+
+// CallOption is an option of every call.
+type CallOption func(*call)
+
+func (o CallOption) applySend(c *call) { o(c) }
+
+// WithSession presents a bearer token in this call, instead of the one in
+// [Config]: a session JWT of the service, or a token of an issuer it trusts.
+// An empty one presents none.
+func WithSession(token Secret) CallOption {
+	return func(c *call) { c.session = token }
+}
+
+// WithDeviceFingerprint tells the service what is known of the person's
+// device, a JSON object. The service limits per address in its member "ip".
+func WithDeviceFingerprint(fingerprint string) CallOption {
+	return func(c *call) { c.fingerprint = fingerprint }
+}
+
+// WithIdempotencyKey names the intended message, 1 to 255 visible ASCII
+// characters, so that a call can be repeated across restarts of the caller and
+// still send once (24 hours). By default each call has a key of its own.
+func WithIdempotencyKey(key string) SendOption { return idempotencyKey(key) }
+
+type idempotencyKey string
+
+func (k idempotencyKey) applySend(c *call) { c.key, c.keySet = string(k), true }

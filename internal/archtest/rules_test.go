@@ -1,0 +1,221 @@
+package archtest
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Sizes in lines, for files and functions that are neither tests nor generated.
+const (
+	maxFileLines = 500
+	maxFuncLines = 60
+	maxRunLines  = 150 // app's Run: straight-line wiring reads best in one piece
+)
+
+// checks are the rules by name. Each tells the violations of one package.
+var checks = []struct {
+	name string
+	find func(pkg) []string
+}{
+	{"imports", findImports},
+	{"names", findNames},
+	{"sizes", findSizes},
+	{"clock", findClock},
+}
+
+// Patterns are package paths relative to the module. "a/b/..." is a/b and all
+// beneath it, "a/b/*" only what is beneath it.
+
+// mayImport says what a package may import. Packages that are not listed are
+// bound by importedBy alone.
+var mayImport = []struct {
+	pkg string
+	// own are the packages of this module that it may import.
+	own []string
+	// libraries allows packages of other modules.
+	libraries bool
+	why       string
+}{
+	{"cmd/...", []string{"internal/app"}, true, "main only calls app.Run"},
+	{"api", nil, false, "the wire types depend on the standard library alone"},
+	{"client", []string{"api"}, true, "the public client stands on the wire types alone"},
+	{"internal/fault", nil, false, "the error type lies below everything"},
+	{"internal/guard", nil, false, "guard is pure arithmetic"},
+	{"internal/phone", nil, false, "phone is pure rules and tables"},
+	{"internal/store", []string{"internal/guard"}, true, "row types lie below the domain"},
+	{
+		"internal/otp",
+		[]string{
+			"internal/fault", "internal/guard", "internal/keyring", "internal/message",
+			"internal/phone", "internal/session", "internal/store", "internal/tenant",
+		},
+		false, "the domain knows no library, engine, carrier or transport",
+	},
+}
+
+// importedBy says who alone may import a package, itself aside. Test kits, the
+// black-box tests and the load generator may import anything.
+var importedBy = []struct {
+	pkg string
+	by  []string
+	why string
+}{
+	{"cmd/...", nil, "a command is nobody's library"},
+	{"internal/app/...", []string{"cmd/...", "internal/app/..."}, "app is the top: only main imports it"},
+	{"internal/server/...", []string{"internal/app/...", "internal/server/..."}, "only app wires the public listener"},
+	{"internal/console/...", []string{"internal/app/...", "internal/console/..."}, "only app wires the admin listener"},
+	{"internal/store/*", []string{"internal/app/..."}, "only app knows which engine runs"},
+	{"internal/carrier/*", []string{"internal/app/..."}, "only app knows which carriers run"},
+	{"internal/phone/lookup/...", []string{"internal/app/...", "internal/phone/lookup/..."}, "only app knows which line-type sources run"},
+}
+
+// vagueNames say nothing about what is inside, and so collect everything.
+var vagueNames = []string{"util", "utils", "common", "models", "types", "helper", "helpers"}
+
+// readsNoClock are the packages that take the time as an argument.
+var readsNoClock = []string{"internal/guard", "internal/store/..."}
+
+func findImports(p pkg) []string {
+	if isTestKit(p.path) {
+		return nil
+	}
+	var found []string
+	for _, f := range p.files {
+		if f.test {
+			continue
+		}
+		for _, i := range f.imports {
+			if why := forbidden(p.path, i.path); why != "" {
+				found = append(found, fmt.Sprintf("%s imports %s (%s:%d): %s", p.path, i.path, f.path, i.line, why))
+			}
+		}
+	}
+	return found
+}
+
+// forbidden tells why a package may not import another, or "".
+func forbidden(from, imported string) string {
+	own, isOwn := ownPath(imported)
+	if imported == "testing" || strings.HasPrefix(imported, "testing/") || isOwn && isTestKit(own) {
+		return "test code stays out of the product"
+	}
+	for _, r := range mayImport {
+		if !match(r.pkg, from) {
+			continue
+		}
+		switch {
+		case isOwn && !slices.ContainsFunc(r.own, func(a string) bool { return match(a, own) }):
+			return r.why
+		case !isOwn && !isStandard(imported) && !r.libraries:
+			return r.why
+		}
+	}
+	if !isOwn {
+		return ""
+	}
+	for _, r := range importedBy {
+		if match(r.pkg, own) && !sameAdapter(r.pkg, from, own) &&
+			!slices.ContainsFunc(r.by, func(a string) bool { return match(a, from) }) {
+			return r.why
+		}
+	}
+	return ""
+}
+
+// ownPath strips the module path.
+func ownPath(imported string) (string, bool) {
+	if imported == modulePath {
+		return ".", true
+	}
+	return strings.CutPrefix(imported, modulePath+"/")
+}
+
+// isStandard: import paths without a dot in their first element are reserved
+// for the standard library (see "go help importpath"), this module's own aside.
+func isStandard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return first != modulePath && !strings.Contains(first, ".")
+}
+
+// isTestKit reports packages that exist for tests: the black-box tests, the
+// load generator, and by the standard library's custom whatever ends in "test".
+func isTestKit(p string) bool {
+	return match("test/...", p) || match("bench/...", p) || strings.HasSuffix(p, "test")
+}
+
+// sameAdapter reports whether both packages belong to one adapter beneath the
+// parent of a "parent/*" pattern, such as sqlite and a part of it.
+func sameAdapter(pattern, a, b string) bool {
+	parent, ok := strings.CutSuffix(pattern, "*")
+	if !ok {
+		return false
+	}
+	restA, okA := strings.CutPrefix(a, parent)
+	restB, okB := strings.CutPrefix(b, parent)
+	nameA, _, _ := strings.Cut(restA, "/")
+	nameB, _, _ := strings.Cut(restB, "/")
+	return okA && okB && nameA == nameB
+}
+
+func match(pattern, p string) bool {
+	if tree, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return p == tree || strings.HasPrefix(p, tree+"/")
+	}
+	if parent, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(p, parent)
+	}
+	return p == pattern
+}
+
+func findNames(p pkg) []string {
+	var found []string
+	if slices.Contains(vagueNames, path.Base(p.path)) {
+		found = append(found, fmt.Sprintf("%s: the directory's name does not say what is in it", p.path))
+	}
+	for _, f := range p.files {
+		if name := strings.TrimSuffix(f.pkgName, "_test"); slices.Contains(vagueNames, name) {
+			found = append(found, fmt.Sprintf("%s: the name of package %s does not say what is in it (%s)", p.path, name, f.path))
+		}
+	}
+	return found
+}
+
+func findSizes(p pkg) []string {
+	var found []string
+	for _, f := range p.files {
+		if f.test || f.generated {
+			continue
+		}
+		if f.lines > maxFileLines {
+			found = append(found, fmt.Sprintf("%s has %d lines, at most %d: split it by what changes together", f.path, f.lines, maxFileLines))
+		}
+		for _, fn := range f.funcs {
+			limit := maxFuncLines
+			if fn.name == "Run" && match("internal/app", p.path) {
+				limit = maxRunLines
+			}
+			if fn.lines > limit {
+				found = append(found, fmt.Sprintf("%s:%d: %s has %d lines, at most %d", f.path, fn.line, fn.name, fn.lines, limit))
+			}
+		}
+	}
+	return found
+}
+
+func findClock(p pkg) []string {
+	if isTestKit(p.path) || !slices.ContainsFunc(readsNoClock, func(a string) bool { return match(a, p.path) }) {
+		return nil
+	}
+	var found []string
+	for _, f := range p.files {
+		if f.test {
+			continue
+		}
+		for _, u := range f.clock {
+			found = append(found, fmt.Sprintf("%s:%d: %s: here the time is an argument, so that engines agree and tests choose it", f.path, u.line, u.what))
+		}
+	}
+	return found
+}

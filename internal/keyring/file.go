@@ -1,0 +1,61 @@
+package keyring
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Load reads a ring from a file. A file that others can read is refused, since
+// whoever reads it can derive every code.
+func Load(path string) (*Ring, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("keyset: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("keyset: %s has mode %04o and must be readable by its owner alone (chmod 600)", path, mode)
+	}
+	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("keyset: %w", err)
+	}
+	return Parse(raw)
+}
+
+// Create writes a new ring to a file that must not exist yet, so that no
+// command can overwrite the only copy of a key.
+func Create(path string, r *Ring) error {
+	raw, err := r.Marshal()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return fmt.Errorf("keyset: %w", err)
+	}
+	_, err = f.Write(raw)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// Replace writes a changed ring over a file by way of a temporary one, so that
+// a crash leaves the old file or the new one, never half of either.
+func Replace(path string, r *Ring) error {
+	tmp := path + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("keyset: %w", err)
+	}
+	if err := Create(tmp, r); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("keyset: %w", err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("keyset: %w", err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,159 @@
+package sqlite
+
+import (
+	"context"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+// Attempt carries out the intent as one durable operation and returns the
+// session that it granted. Refusals: fault.WrongCode, LimitOTP, MismatchPhone,
+// PhoneTaken, InvalidAuthorization.
+func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, error) {
+	client, err := s.clientNo(ctx, in.Client)
+	if err != nil {
+		return store.Session{}, err
+	}
+	var out store.Session
+	err = s.writer.do(ctx, func(t *tx) error {
+		out = store.Session{}
+		return t.attempt(client, &in, &out)
+	})
+	if err != nil {
+		return store.Session{}, err
+	}
+	return out, nil
+}
+
+func (t *tx) attempt(client int64, in *store.Attempt, out *store.Session) error {
+	if in.Grant.Upgrade {
+		alive, err := prepare(t.conn, `SELECT 1 FROM sessions WHERE session_id = ? AND client_no = ? AND expires_at > ?`).
+			blob(in.Grant.Session.ID[:]).int(client).time(in.Now).one(func(*sqlite.Stmt) {})
+		if err != nil {
+			return err
+		}
+		if !alive {
+			return fault.New(fault.InvalidAuthorization, "session is gone")
+		}
+	}
+	p, err := t.phone(client, in.Phone)
+	if err != nil {
+		return err
+	}
+	if !p.found {
+		return t.wrong("phone is unknown")
+	}
+	if d := in.Failures.Admit(in.Now, p.failures); !d.Allowed {
+		return &fault.Error{
+			Kind: fault.LimitOTP, Detail: "failure budget of the phone is used up",
+			Limit: store.LimitPhoneFailures, RetryAfter: d.RetryAfter,
+		}
+	}
+	ch, found, err := t.challenge(in.Phone, in.Binding)
+	if err == nil && !found && in.Binding != "" {
+		// A signed-in caller may use a challenge that nobody is bound to.
+		ch, found, err = t.challenge(in.Phone, "")
+	}
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return t.wrong("no challenge")
+	case !ch.ExpiresAt.After(in.Now):
+		return t.wrong("challenge has expired")
+	case ch.Attempts >= in.MaxAttempts:
+		return t.wrong("challenge is locked")
+	case !in.Match(ch):
+		return t.fail(in, &p, &ch)
+	}
+	err = prepare(t.conn, `DELETE FROM challenges WHERE phone_id = ? AND binding = ?`).
+		blob(in.Phone[:]).blob([]byte(ch.Binding)).exec()
+	if err != nil {
+		return err
+	}
+	return t.grant(client, in, &p, out)
+}
+
+// wrong refuses without having counted anything; the padding write makes the
+// refusal as slow as one that counts (the caller must not learn which it was).
+func (t *tx) wrong(detail string) error {
+	if err := prepare(t.conn, `UPDATE padding SET n = n + 1 WHERE id = 1`).exec(); err != nil {
+		return err
+	}
+	return fault.New(fault.WrongCode, detail)
+}
+
+// fail counts a wrong guess against the challenge and against the phone.
+func (t *tx) fail(in *store.Attempt, p *phoneRow, ch *store.Challenge) error {
+	err := prepare(t.conn, `UPDATE challenges SET attempts = attempts + 1 WHERE phone_id = ? AND binding = ?`).
+		blob(in.Phone[:]).blob([]byte(ch.Binding)).exec()
+	if err != nil {
+		return err
+	}
+	retryable := ch.Attempts+1 < in.MaxAttempts
+	if !in.Failures.Unlimited() {
+		failures := in.Failures.Record(in.Now, p.failures)
+		err := prepare(t.conn, `UPDATE phones SET failure_log = ? WHERE phone_id = ?`).blob(failures).blob(in.Phone[:]).exec()
+		if err != nil {
+			return err
+		}
+		retryable = retryable && in.Failures.Admit(in.Now, failures).Allowed
+	}
+	return &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: retryable}
+}
+
+// grant decides whose phone it is and creates or upgrades the session. The
+// challenge is consumed by now: what it says is told after possession was proved.
+func (t *tx) grant(client int64, in *store.Attempt, p *phoneRow, out *store.Session) error {
+	sess := in.Grant.Session
+	sess.Client, sess.Phone = in.Client, in.Phone
+	if in.Grant.Known {
+		if err := t.mayOwn(sess.User, p); err != nil {
+			return err
+		}
+	} else if p.hasUser {
+		sess.User = p.user
+	}
+	if !p.hasUser {
+		err := prepare(t.conn, `UPDATE phones SET user_id = ?, verified_at = ? WHERE phone_id = ?`).
+			blob(sess.User[:]).time(in.Now).blob(in.Phone[:]).exec()
+		if err != nil {
+			return err
+		}
+		err = prepare(t.conn, `INSERT OR REPLACE INTO users (user_id, client_no, phone_id) VALUES (?, ?, ?)`).
+			blob(sess.User[:]).int(client).blob(in.Phone[:]).exec()
+		if err != nil {
+			return err
+		}
+	}
+	*out = sess
+	amr := strings.Join(sess.AMR, " ")
+	if in.Grant.Upgrade {
+		return prepare(t.conn, `UPDATE sessions SET phone_id = ?, amr = ?, auth_time = ?, expires_at = MAX(expires_at, ?) WHERE session_id = ?`).
+			blob(sess.Phone[:]).text(amr).time(sess.AuthTime).time(sess.ExpiresAt).blob(sess.ID[:]).exec()
+	}
+	return prepare(t.conn, `INSERT INTO sessions
+		(session_id, client_no, user_id, phone_id, amr, auth_time, created_at, expires_at, issuer, subject) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+		blob(sess.ID[:]).int(client).blob(sess.User[:]).blob(sess.Phone[:]).text(amr).
+		time(sess.AuthTime).time(sess.CreatedAt).time(sess.ExpiresAt).text(sess.Issuer).text(sess.Subject).exec()
+}
+
+// mayOwn refuses when the user has another phone, or the phone another user.
+func (t *tx) mayOwn(user store.UserID, p *phoneRow) error {
+	var other store.PhoneID
+	found, err := prepare(t.conn, `SELECT phone_id FROM users WHERE user_id = ?`).blob(user[:]).
+		one(func(s *sqlite.Stmt) { other = columnID(s, 0) })
+	switch {
+	case err != nil:
+		return err
+	case found && other != p.id:
+		return fault.New(fault.MismatchPhone, "the user has another verified phone")
+	case p.hasUser && p.user != user:
+		return fault.New(fault.PhoneTaken, "the phone belongs to another user")
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+const (
+	checkpointEvery = 500 * time.Millisecond
+	// checkpointFrames is how long the log may grow before it is folded into the
+	// file in the background.
+	checkpointFrames = 4000
+	// checkpointHard is the length at which the writer pauses for the last few
+	// frames, so that the log starts again from its beginning. Under constant
+	// load a background checkpoint alone never catches up.
+	checkpointHard = 16000
+)
+
+// checkpointer folds the write-ahead log into the file on its own connection,
+// so that no commit pays for it.
+type checkpointer struct {
+	conn    *sqlite.Conn
+	writer  *writer
+	cancel  context.CancelFunc
+	stopped chan struct{}
+}
+
+func newCheckpointer(conn *sqlite.Conn, w *writer) *checkpointer {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &checkpointer{conn: conn, writer: w, cancel: cancel, stopped: make(chan struct{})}
+	go c.loop(ctx)
+	return c
+}
+
+func (c *checkpointer) loop(ctx context.Context) {
+	defer close(c.stopped)
+	tick := time.NewTicker(checkpointEvery)
+	defer tick.Stop()
+	var folded int64
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		// Each group writes a few dozen frames at most; counting operations is
+		// enough to know that little was written.
+		if ops := c.writer.operations.Load(); ops-folded < checkpointFrames/8 {
+			continue
+		}
+		folded = c.writer.operations.Load()
+		if frames := c.fold(c.conn); frames >= checkpointHard {
+			// Failure (the store is closing) only means a longer log.
+			_ = c.writer.between(ctx, func() { c.fold(c.writer.tx.conn) })
+		}
+	}
+}
+
+// fold runs a passive checkpoint and returns the length of the log in frames.
+// Errors are left to the next commit, which will meet them itself.
+func (c *checkpointer) fold(conn *sqlite.Conn) (frames int64) {
+	_ = prepare(conn, "PRAGMA wal_checkpoint(PASSIVE)").each(func(s *sqlite.Stmt) {
+		frames = s.ColumnInt64(1)
+	})
+	return frames
+}
+
+func (c *checkpointer) close() {
+	c.cancel()
+	<-c.stopped
+}

@@ -1,0 +1,132 @@
+package sqlite
+
+import (
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// query binds the parameters of one cached statement from left to right and
+// runs it. The first error sticks; nothing is boxed, since this is the hot path.
+type query struct {
+	stmt *sqlite.Stmt
+	n    int
+	err  error
+}
+
+func prepare(conn *sqlite.Conn, sql string) query {
+	stmt, err := conn.Prepare(sql)
+	return query{stmt: stmt, err: err}
+}
+
+func (q query) blob(v []byte) query {
+	if q.n++; q.err == nil {
+		q.stmt.BindBytes(q.n, v)
+	}
+	return q
+}
+
+// blobOrNull binds an empty value as NULL.
+func (q query) blobOrNull(v []byte) query {
+	if len(v) > 0 {
+		return q.blob(v)
+	}
+	if q.n++; q.err == nil {
+		q.stmt.BindNull(q.n)
+	}
+	return q
+}
+
+func (q query) text(v string) query {
+	if q.n++; q.err == nil {
+		q.stmt.BindText(q.n, v)
+	}
+	return q
+}
+
+func (q query) int(v int64) query {
+	if q.n++; q.err == nil {
+		q.stmt.BindInt64(q.n, v)
+	}
+	return q
+}
+
+func (q query) time(t time.Time) query { return q.int(micros(t)) }
+
+// exec runs a statement that returns no rows.
+func (q query) exec() error {
+	if q.err != nil {
+		return q.err
+	}
+	_, err := q.stmt.Step()
+	if rerr := q.stmt.Reset(); err == nil {
+		err = rerr
+	}
+	return err
+}
+
+// one calls scan for the first row, if there is one, and says whether.
+func (q query) one(scan func(*sqlite.Stmt)) (bool, error) {
+	if q.err != nil {
+		return false, q.err
+	}
+	found, err := q.stmt.Step()
+	if err == nil && found {
+		scan(q.stmt)
+	}
+	if rerr := q.stmt.Reset(); err == nil {
+		err = rerr
+	}
+	return found, err
+}
+
+// each calls scan for every row.
+func (q query) each(scan func(*sqlite.Stmt)) error {
+	if q.err != nil {
+		return q.err
+	}
+	for {
+		found, err := q.stmt.Step()
+		if err != nil {
+			_ = q.stmt.Reset() // the step's error is the one to report
+			return err
+		}
+		if !found {
+			return q.stmt.Reset()
+		}
+		scan(q.stmt)
+	}
+}
+
+// micros is how times are stored; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(v int64) time.Time {
+	if v == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(v).UTC()
+}
+
+func columnTime(s *sqlite.Stmt, col int) time.Time { return fromMicros(s.ColumnInt64(col)) }
+
+// columnID copies a 16-byte id; a NULL or short column leaves the rest zero.
+func columnID(s *sqlite.Stmt, col int) (id [16]byte) {
+	s.ColumnBytes(col, id[:])
+	return id
+}
+
+func columnBlob(s *sqlite.Stmt, col int) []byte {
+	n := s.ColumnLen(col)
+	if n == 0 {
+		return nil
+	}
+	b := make([]byte, n)
+	s.ColumnBytes(col, b)
+	return b
+}

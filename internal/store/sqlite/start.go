@@ -1,0 +1,239 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"codeword/internal/fault"
+	"codeword/internal/guard"
+	"codeword/internal/store"
+)
+
+// phoneRow is what an operation needs of a phone.
+type phoneRow struct {
+	id          store.PhoneID
+	found       bool
+	optedOut    bool
+	user        store.UserID
+	hasUser     bool
+	burst       time.Time
+	day         []byte
+	failures    []byte
+	lastMessage []byte
+}
+
+// StartChallenge carries out the intent as one durable operation. Refusals:
+// fault.LimitSMS, LimitOTP, LimitClient, OptedOut, IdempotencyMismatch.
+func (s *Store) StartChallenge(ctx context.Context, in store.Start) (store.Started, error) {
+	client, err := s.clientNo(ctx, in.Client)
+	if err != nil {
+		return store.Started{}, err
+	}
+	var out store.Started
+	err = s.writer.do(ctx, func(t *tx) error {
+		out = store.Started{}
+		return t.start(client, &in, &out)
+	})
+	if err != nil {
+		return store.Started{}, err
+	}
+	return out, nil
+}
+
+func (t *tx) start(client int64, in *store.Start, out *store.Started) error {
+	if in.Idempotency != nil {
+		if done, err := t.replay(in, out); done || err != nil {
+			return err
+		}
+	}
+	p, err := t.findPhone(client, in)
+	if err != nil {
+		return err
+	}
+	if p.optedOut {
+		return fault.New(fault.OptedOut, "phone opted out")
+	}
+	grants, err := t.passLimits(in, &p)
+	if err != nil {
+		return err
+	}
+	ch, err := t.challengeFor(in, p.id)
+	if err != nil {
+		return err
+	}
+	if err := t.insertMessage(client, in, &p, &ch); err != nil {
+		return err
+	}
+	if err := t.savePhone(client, in, &p, grants.burst); err != nil {
+		return err
+	}
+	for i := range in.Charges {
+		if !in.Charges[i].Bucket.Unlimited() {
+			t.limits.store(in.Charges[i].Key, grants.charges[i])
+		}
+	}
+	out.Phone, out.Challenge = p.id, ch
+	if in.Idempotency == nil {
+		return nil
+	}
+	return prepare(t.conn, `INSERT OR REPLACE INTO idempotency (idempotency_key, body, phone_id, expires_at) VALUES (?, ?, ?, ?)`).
+		blob(in.Idempotency.Key[:]).blob(in.Idempotency.Body[:]).blob(p.id[:]).time(in.Idempotency.ExpiresAt).exec()
+}
+
+// replay answers a send whose idempotency key was used before.
+func (t *tx) replay(in *store.Start, out *store.Started) (done bool, err error) {
+	var body [32]byte
+	done, err = prepare(t.conn, `SELECT body, phone_id FROM idempotency WHERE idempotency_key = ? AND expires_at > ?`).
+		blob(in.Idempotency.Key[:]).time(in.Now).
+		one(func(s *sqlite.Stmt) {
+			s.ColumnBytes(0, body[:])
+			out.Phone = columnID(s, 1)
+		})
+	if !done || err != nil {
+		return done, err
+	}
+	if body != in.Idempotency.Body {
+		return true, fault.New(fault.IdempotencyMismatch, "idempotency key was used with another body")
+	}
+	out.Replayed = true
+	return true, nil
+}
+
+// findPhone looks under the primary id and then under those of older index
+// keys; a phone that is not known yet gets the primary one.
+func (t *tx) findPhone(client int64, in *store.Start) (phoneRow, error) {
+	p, err := t.phone(client, in.Phone)
+	if err != nil || p.found {
+		return p, err
+	}
+	for _, id := range in.Former {
+		former, err := t.phone(client, id)
+		if err != nil || former.found {
+			return former, err
+		}
+	}
+	return p, nil
+}
+
+func (t *tx) phone(client int64, id store.PhoneID) (phoneRow, error) {
+	p := phoneRow{id: id}
+	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message
+		FROM phones WHERE phone_id = ? AND client_no = ?`).blob(id[:]).int(client).
+		one(func(s *sqlite.Stmt) {
+			p.optedOut = s.ColumnInt64(0) != 0
+			p.hasUser = !s.ColumnIsNull(1)
+			p.user = columnID(s, 1)
+			p.burst = columnTime(s, 2)
+			p.day = columnBlob(s, 3)
+			p.failures = columnBlob(s, 4)
+			p.lastMessage = columnBlob(s, 5)
+		})
+	p.found = found
+	return p, err
+}
+
+// grants are the theoretical arrival times to store once every limit passed.
+type grants struct {
+	burst   time.Time
+	charges [4]time.Time
+}
+
+// passLimits asks every limit before any is charged. When several refuse, the
+// one with the longest wait is told, so that waiting as told is enough.
+func (t *tx) passLimits(in *store.Start, p *phoneRow) (grants, error) {
+	var g grants
+	var refusal *fault.Error
+	consider := func(d guard.Decision, kind fault.Kind, name string) {
+		if !d.Allowed && (refusal == nil || d.RetryAfter > refusal.RetryAfter) {
+			refusal = &fault.Error{Kind: kind, Detail: "limit " + name, Limit: name, RetryAfter: d.RetryAfter}
+		}
+	}
+	if l := in.PhoneLimits; l != nil {
+		burst := l.Burst.Take(in.Now, p.burst)
+		g.burst = burst.Next
+		consider(burst, fault.LimitSMS, store.LimitPhoneBurst)
+		consider(l.Day.Admit(in.Now, p.day), fault.LimitSMS, store.LimitPhoneDay)
+		consider(l.Failures.Admit(in.Now, p.failures), fault.LimitOTP, store.LimitPhoneFailures)
+	}
+	if len(in.Charges) > len(g.charges) {
+		return g, fault.New(fault.Internal, "too many charges")
+	}
+	for i := range in.Charges {
+		c := &in.Charges[i]
+		d, err := t.check(in.Now, c)
+		if err != nil {
+			return g, err
+		}
+		g.charges[i] = d.Next
+		kind := fault.LimitSMS
+		if c.OfClient {
+			kind = fault.LimitClient
+		}
+		consider(d, kind, c.Name)
+	}
+	if refusal != nil {
+		return g, refusal
+	}
+	return g, nil
+}
+
+// challengeFor returns the live challenge with the same binding, or starts the
+// one that the intent brings.
+func (t *tx) challengeFor(in *store.Start, phone store.PhoneID) (store.Challenge, error) {
+	ch, found, err := t.challenge(phone, in.Challenge.Binding)
+	if err != nil {
+		return ch, err
+	}
+	if found && ch.ExpiresAt.After(in.Now) && ch.Attempts < in.MaxAttempts {
+		return ch, nil
+	}
+	ch = in.Challenge
+	err = prepare(t.conn, `INSERT OR REPLACE INTO challenges
+		(phone_id, binding, challenge_id, key_version, digits, created_at, expires_at, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, 0)`).
+		blob(phone[:]).blob([]byte(ch.Binding)).blob(ch.ID[:]).int(int64(ch.KeyVersion)).int(int64(ch.Digits)).
+		time(ch.CreatedAt).time(ch.ExpiresAt).exec()
+	return ch, err
+}
+
+func (t *tx) challenge(phone store.PhoneID, binding store.Binding) (ch store.Challenge, found bool, err error) {
+	found, err = prepare(t.conn, `SELECT challenge_id, key_version, digits, created_at, expires_at, attempts
+		FROM challenges WHERE phone_id = ? AND binding = ?`).blob(phone[:]).blob([]byte(binding)).
+		one(func(s *sqlite.Stmt) {
+			ch = store.Challenge{
+				ID:         columnID(s, 0),
+				KeyVersion: uint32(s.ColumnInt64(1)), //nolint:gosec // written from a uint32
+				Digits:     s.ColumnInt(2),
+				Binding:    binding,
+				CreatedAt:  columnTime(s, 3),
+				ExpiresAt:  columnTime(s, 4),
+				Attempts:   s.ColumnInt(5),
+			}
+		})
+	return ch, found, err
+}
+
+func (t *tx) insertMessage(client int64, in *store.Start, p *phoneRow, ch *store.Challenge) error {
+	now := micros(in.Now)
+	return prepare(t.conn, `INSERT INTO messages
+		(message_id, client_no, phone_id, previous, challenge_id, key_version, digits, status, due_at, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+		blob(in.Message[:]).int(client).blob(p.id[:]).blobOrNull(p.lastMessage).blob(ch.ID[:]).
+		int(int64(ch.KeyVersion)).int(int64(ch.Digits)).int(int64(store.MessageQueued)).int(now).int(now).
+		time(ch.ExpiresAt).exec()
+}
+
+func (t *tx) savePhone(client int64, in *store.Start, p *phoneRow, burst time.Time) error {
+	day := p.day
+	if l := in.PhoneLimits; l != nil {
+		day = l.Day.Record(in.Now, p.day)
+	}
+	if p.found {
+		return prepare(t.conn, `UPDATE phones SET burst_tat = ?, day_log = ?, last_message = ?, last_send_at = ? WHERE phone_id = ?`).
+			time(burst).blobOrNull(day).blob(in.Message[:]).time(in.Now).blob(p.id[:]).exec()
+	}
+	return prepare(t.conn, `INSERT INTO phones (phone_id, client_no, sealed, created_at, burst_tat, day_log, last_message, last_send_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`).
+		blob(p.id[:]).int(client).blob(in.Sealed).time(in.Now).time(burst).blobOrNull(day).blob(in.Message[:]).time(in.Now).exec()
+}

@@ -1,0 +1,218 @@
+// Package store holds what the engines and the domain exchange: row types, and
+// the intents that an engine carries out as one atomic operation each. The
+// ports themselves live with their consumers (otp, session, tenant, delivery);
+// an engine implements all of them.
+//
+// Engines never read a clock: every intent carries its own Now. Refusals and
+// failures are *fault.Error; whatever an engine cannot carry out (busy, full,
+// corrupt, gone) is fault.Unavailable, and then nothing was acknowledged.
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"codeword/internal/guard"
+)
+
+// The identifiers are 16-byte UUIDs (RFC 9562), one type each so that they
+// cannot be mixed up.
+type (
+	// PhoneID is the blind index of a number within a client: derived with a
+	// keyed PRF (UUIDv8), so the same client and number always meet.
+	PhoneID [16]byte
+	// ChallengeID is random (122 bits); the code is derived from it.
+	ChallengeID [16]byte
+	// MessageID is a UUIDv7, so that a log ordered by it is ordered by time.
+	MessageID [16]byte
+	// UserID names the person behind a verified phone or a trusted subject.
+	UserID [16]byte
+	// SessionID is a UUIDv7 (the JWT's sid).
+	SessionID [16]byte
+)
+
+func (id PhoneID) String() string     { return uuid.UUID(id).String() }
+func (id ChallengeID) String() string { return uuid.UUID(id).String() }
+func (id MessageID) String() string   { return uuid.UUID(id).String() }
+func (id UserID) String() string      { return uuid.UUID(id).String() }
+func (id SessionID) String() string   { return uuid.UUID(id).String() }
+
+// Binding ties a challenge to whoever asked for it: the raw session id, or a
+// keyed digest of a trusted issuer's subject. Empty means unbound.
+type Binding string
+
+// Challenge is one live chance to prove possession of a phone. It holds
+// nothing from which the code follows without the key ring.
+type Challenge struct {
+	ID         ChallengeID
+	KeyVersion uint32
+	Digits     int
+	Binding    Binding
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	Attempts   int
+}
+
+// Charge is one GCRA bucket that a send must pass. Buckets of one send are
+// charged together or not at all.
+type Charge struct {
+	// Name is what the caller sees in data.limit.
+	Name string
+	// OfClient picks the refusal: the client's own limit, or a limit of
+	// the phone or the end user's address.
+	OfClient bool
+	Key      string
+	Bucket   guard.Bucket
+}
+
+// PhoneLimits are the limits kept with the phone itself.
+type PhoneLimits struct {
+	Burst    guard.Bucket
+	Day      guard.Window
+	Failures guard.Window
+}
+
+// The names of the limits kept with the phone, as data.limit tells them.
+const (
+	LimitPhoneBurst    = "phone_burst"
+	LimitPhoneDay      = "phone_day"
+	LimitPhoneFailures = "phone_failures"
+)
+
+// Idempotency makes a send repeatable. Both digests are keyed, so that nothing
+// readable is stored.
+type Idempotency struct {
+	Key       [32]byte
+	Body      [32]byte
+	ExpiresAt time.Time
+}
+
+// Start is the intent behind a send: pass the limits, start a challenge or
+// join the live one with the same binding, and queue one message, atomically.
+type Start struct {
+	Now    time.Time
+	Client string
+	// Phone is the id under the primary index key, Former those under older
+	// keys, newest first: a phone already known under one of them keeps it.
+	Phone  PhoneID
+	Former []PhoneID
+	// Sealed is the number, encrypted; stored when the phone is new.
+	Sealed []byte
+	// Challenge is started unless one with the same binding lives; then that
+	// one is sent again, unchanged.
+	Challenge Challenge
+	// MaxAttempts is how many guesses a challenge takes; one that took them all
+	// is dead, and a send starts a fresh one.
+	MaxAttempts int
+	Message     MessageID
+	Charges     []Charge
+	// PhoneLimits is nil when the phone is not limited (test clients).
+	PhoneLimits *PhoneLimits
+	// Idempotency is nil when the caller gave no key.
+	Idempotency *Idempotency
+}
+
+// Started is what a Start did.
+type Started struct {
+	Phone     PhoneID
+	Challenge Challenge
+	// Replayed is true when the idempotency key had been used with the same
+	// body: nothing was charged, started or queued.
+	Replayed bool
+}
+
+// Attempt is the intent behind an authenticate: count, judge, consume and
+// grant, atomically.
+type Attempt struct {
+	Now     time.Time
+	Client  string
+	Phone   PhoneID
+	Binding Binding
+	// MaxAttempts is how many guesses a challenge takes.
+	MaxAttempts int
+	// Failures is the per-phone budget across challenges; the zero Window for
+	// none.
+	Failures guard.Window
+	// Match compares the guess with the code of the challenge it is shown. The
+	// engine calls it at most once for a counted attempt, only for a challenge
+	// that takes attempts, and applies its answer to that very challenge. It
+	// must be pure, since a group that failed is run again.
+	Match func(Challenge) bool
+	Grant Grant
+}
+
+// Grant is the session that a successful attempt creates or upgrades.
+type Grant struct {
+	Session Session
+	// Upgrade: Session.ID exists and is upgraded; when it is gone the attempt
+	// is refused with fault.InvalidAuthorization before anything is counted.
+	Upgrade bool
+	// Known: Session.User comes from a bearer, so the phone must be that
+	// user's or nobody's. Otherwise Session.User is only used for a phone that
+	// has no user yet.
+	Known bool
+}
+
+// Session is a signed-in user of a client.
+type Session struct {
+	ID     SessionID
+	Client string
+	User   UserID
+	Phone  PhoneID
+	// AMR holds RFC 8176 authentication method references.
+	AMR       []string
+	AuthTime  time.Time
+	CreatedAt time.Time
+	// ExpiresAt slides with use.
+	ExpiresAt time.Time
+	// Issuer and Subject are set when a trusted issuer vouched for the user.
+	Issuer  string
+	Subject string
+}
+
+// SigningKey is one JWT key pair with its place in the rotation.
+type SigningKey struct {
+	KID string
+	// Algorithm is "ES256" or "EdDSA".
+	Algorithm string
+	// Public is the JWK; Sealed the private JWK, encrypted with the KID as
+	// associated data.
+	Public []byte
+	Sealed []byte
+	// CreatedAt is when the key appears in the JWKS, ActiveAt when it may sign,
+	// RetireAt (zero: not yet) when it leaves the JWKS.
+	CreatedAt time.Time
+	ActiveAt  time.Time
+	RetireAt  time.Time
+}
+
+// Client is one business that calls the API.
+type Client struct {
+	ID   string
+	Name string
+	Live bool
+	// Settings is the policy as JSON; package tenant reads it.
+	Settings   []byte
+	Secrets    []Secret
+	CreatedAt  time.Time
+	DisabledAt time.Time
+	// Revision counts changes; an update names the one it saw.
+	Revision int64
+}
+
+// Secret is a client secret as it is kept: a keyed hash.
+type Secret struct {
+	ID         string
+	KeyVersion uint32
+	Hash       []byte
+	CreatedAt  time.Time
+	LastUsedAt time.Time
+}
+
+// SecretUse tells when a secret was last used.
+type SecretUse struct {
+	Client string
+	Secret string
+	At     time.Time
+}

@@ -1,0 +1,69 @@
+package tenant
+
+import (
+	"strings"
+
+	"codeword/internal/phone"
+	"codeword/internal/store"
+)
+
+// Client is one business as the request path sees it: parsed, immutable and
+// shared between requests.
+type Client struct {
+	ID       string
+	Name     string
+	Live     bool
+	Disabled bool
+	Settings Settings
+	// Regions is Settings.AllowedRegions, parsed.
+	Regions  phone.Regions
+	Revision int64
+
+	secrets []store.Secret
+}
+
+// Env is "live" or "test", as it appears in ids.
+func (c *Client) Env() string {
+	if c.Live {
+		return "live"
+	}
+	return "test"
+}
+
+// Issuer returns the trusted issuer with that exact iss claim, or nil.
+func (c *Client) Issuer(iss string) *TrustedIssuer {
+	for i := range c.Settings.TrustedIssuers {
+		if t := &c.Settings.TrustedIssuers[i]; t.Issuer == iss {
+			return t
+		}
+	}
+	return nil
+}
+
+// Parse turns a stored client into one for the request path.
+func Parse(row store.Client) (*Client, error) {
+	settings, err := ParseSettings(row.Settings)
+	if err != nil {
+		return nil, err
+	}
+	regions, err := phone.ParseRegions(settings.AllowedRegions)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		ID:       row.ID,
+		Name:     row.Name,
+		Live:     row.Live,
+		Disabled: !row.DisabledAt.IsZero(),
+		Settings: settings,
+		Regions:  regions,
+		Revision: row.Revision,
+		secrets:  row.Secrets,
+	}, nil
+}
+
+
+// ValidID reports whether s has the shape of a client id; it need not exist.
+func ValidID(s string) bool {
+	return strings.HasPrefix(s, "client-") && len(s) <= 64
+}

@@ -1,0 +1,231 @@
+// Package tenant holds the clients of the service (the businesses that call
+// it), their secrets and their policy.
+package tenant
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"codeword/internal/guard"
+	"codeword/internal/phone"
+)
+
+// Duration is a time.Duration that reads and writes as "10m" in JSON.
+type Duration time.Duration
+
+// MarshalText writes the form that time.ParseDuration reads.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads the form of time.ParseDuration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("duration %q: write it like 90s, 10m or 24h", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Rate configures a GCRA bucket: Burst at once, then one every Every. Zero
+// values switch the limit off.
+type Rate struct {
+	Burst int      `json:"burst"`
+	Every Duration `json:"every"`
+}
+
+// Bucket is the rate as the guard's arithmetic takes it.
+func (r Rate) Bucket() guard.Bucket {
+	return guard.Bucket{Burst: r.Burst, Every: time.Duration(r.Every)}
+}
+
+// Quota configures an exact sliding window: at most Max in any Period.
+type Quota struct {
+	Max    int      `json:"max"`
+	Period Duration `json:"period"`
+}
+
+// Window is the quota as the guard's arithmetic takes it.
+func (q Quota) Window() guard.Window {
+	return guard.Window{Max: q.Max, Period: time.Duration(q.Period)}
+}
+
+// TrustedIssuer is an OpenID provider whose tokens the client may present as
+// bearer on send and authenticate.
+type TrustedIssuer struct {
+	// Issuer is the exact iss claim, an https URL (http for loopback only).
+	Issuer string `json:"issuer"`
+	// Audience must be among the token's aud.
+	Audience string `json:"audience"`
+	// Algorithms pins the accepted JWS algorithms; default RS256 and ES256.
+	// none and the HMAC family are refused at configuration time.
+	Algorithms []string `json:"algorithms,omitempty"`
+	// JWKSURL skips discovery when set.
+	JWKSURL string `json:"jwksUrl,omitempty"`
+}
+
+// Settings is a client's policy. The zero value of a field that has a default
+// is never meaningful by accident: Defaults fills the whole struct and JSON
+// overrides field by field.
+type Settings struct {
+	// Brand is the name in the message text.
+	Brand string `json:"brand"`
+	// CodeLength is the number of digits, 4 to 10. NIST SP 800-63B-4 section
+	// 3.1.3.2 asks for at least 6.
+	CodeLength int `json:"codeLength"`
+	// CodeLifetime is 1 to 15 minutes; NIST SP 800-63B-4 allows at most 10.
+	CodeLifetime Duration `json:"codeLifetime"`
+	// MaxAttempts is how many guesses one challenge takes, 1 to 10.
+	MaxAttempts int `json:"maxAttempts"`
+	// PhoneBurst and PhoneDay limit sends to one phone.
+	PhoneBurst Rate  `json:"phoneBurst"`
+	PhoneDay   Quota `json:"phoneDay"`
+	// PhoneFailures limits wrong codes on one phone across challenges.
+	PhoneFailures Quota `json:"phoneFailures"`
+	// ClientRate limits all sends of the client.
+	ClientRate Rate `json:"clientRate"`
+	// AddressRate limits sends for one end-user address (an IPv6 /64 is one).
+	AddressRate Rate `json:"addressRate"`
+	// RequireAuthorization refuses calls without a bearer.
+	RequireAuthorization bool `json:"requireAuthorization"`
+	// AllowedRegions are ISO 3166-1 codes: US and, if wanted, PR VI GU AS MP.
+	AllowedRegions []string `json:"allowedRegions"`
+	// TokenLifetime is the life of a session JWT.
+	TokenLifetime Duration `json:"tokenLifetime"`
+	// SessionIdle is how long a session lives after its last use; it must not
+	// be shorter than TokenLifetime.
+	SessionIdle Duration `json:"sessionIdle"`
+	// TrustedIssuers may vouch for users; see TrustedIssuer.
+	TrustedIssuers []TrustedIssuer `json:"trustedIssuers,omitempty"`
+	// Route is where the messages go. "inbox" is the only one so far.
+	Route string `json:"route"`
+}
+
+// RouteInbox shows messages on the admin listener instead of sending them.
+const RouteInbox = "inbox"
+
+// Defaults is the policy of a client that configures nothing.
+func Defaults() Settings {
+	return Settings{
+		Brand:          "Codeword",
+		CodeLength:     6,
+		CodeLifetime:   Duration(10 * time.Minute),
+		MaxAttempts:    5,
+		PhoneBurst:     Rate{Burst: 3, Every: Duration(time.Minute)},
+		PhoneDay:       Quota{Max: 10, Period: Duration(24 * time.Hour)},
+		PhoneFailures:  Quota{Max: 15, Period: Duration(24 * time.Hour)},
+		ClientRate:     Rate{Burst: 1000, Every: Duration(5 * time.Millisecond)},
+		AddressRate:    Rate{Burst: 10, Every: Duration(30 * time.Second)},
+		AllowedRegions: []string{"US"},
+		TokenLifetime:  Duration(5 * time.Minute),
+		SessionIdle:    Duration(10 * time.Minute),
+		Route:          RouteInbox,
+	}
+}
+
+// ParseSettings reads a JSON object over the defaults and validates the result.
+// Unknown fields are errors, so that a misspelt limit is not silently ignored.
+func ParseSettings(raw []byte) (Settings, error) {
+	s := Defaults()
+	if len(raw) > 0 {
+		dec := json.NewDecoder(strings.NewReader(string(raw)))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&s); err != nil {
+			return Settings{}, fmt.Errorf("settings: %w", err)
+		}
+		if dec.More() {
+			return Settings{}, errors.New("settings: more than one JSON value")
+		}
+	}
+	return s, s.Validate()
+}
+
+// Validate reports every rule that the settings break, joined.
+func (s Settings) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(s.Brand != "" && len(s.Brand) <= 32, "brand: 1 to 32 bytes")
+	check(s.CodeLength >= 4 && s.CodeLength <= 10, "codeLength: %d is not within 4 to 10", s.CodeLength)
+	check(within(s.CodeLifetime, time.Minute, 15*time.Minute), "codeLifetime: not within 1m to 15m")
+	check(s.MaxAttempts >= 1 && s.MaxAttempts <= 10, "maxAttempts: %d is not within 1 to 10", s.MaxAttempts)
+	check(within(s.TokenLifetime, 30*time.Second, 24*time.Hour), "tokenLifetime: not within 30s to 24h")
+	check(s.SessionIdle >= s.TokenLifetime, "sessionIdle: shorter than tokenLifetime")
+	check(within(s.SessionIdle, 0, 30*24*time.Hour), "sessionIdle: over 720h")
+	for _, r := range []struct {
+		name string
+		rate Rate
+	}{{"phoneBurst", s.PhoneBurst}, {"clientRate", s.ClientRate}, {"addressRate", s.AddressRate}} {
+		check(r.rate.Burst >= 0 && r.rate.Every >= 0 && (r.rate.Burst == 0) == (r.rate.Every == 0),
+			"%s: burst and every are both positive, or both zero for no limit", r.name)
+	}
+	for _, q := range []struct {
+		name  string
+		quota Quota
+	}{{"phoneDay", s.PhoneDay}, {"phoneFailures", s.PhoneFailures}} {
+		check(q.quota.Max >= 0 && q.quota.Max <= 100 && q.quota.Period >= 0 && (q.quota.Max == 0) == (q.quota.Period == 0),
+			"%s: max (at most 100) and period are both positive, or both zero for no limit", q.name)
+	}
+	if _, err := phone.ParseRegions(s.AllowedRegions); err != nil {
+		errs = append(errs, fmt.Errorf("allowedRegions: %w", err))
+	}
+	check(s.Route == RouteInbox, "route: %q is not known; there is %q", s.Route, RouteInbox)
+	for i, t := range s.TrustedIssuers {
+		if err := t.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("trustedIssuers[%d]: %w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func within(d Duration, low, high time.Duration) bool {
+	return time.Duration(d) >= low && time.Duration(d) <= high
+}
+
+// asymmetric are the JWS algorithms that a trusted issuer may use. The HMAC
+// family is left out on purpose: a public key is no shared secret (RFC 8725
+// section 2.1).
+var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+func (t TrustedIssuer) validate() error {
+	var errs []error
+	if err := httpsOrLoopback(t.Issuer); err != nil {
+		errs = append(errs, fmt.Errorf("issuer: %w", err))
+	}
+	if t.Audience == "" {
+		errs = append(errs, errors.New("audience: required"))
+	}
+	if t.JWKSURL != "" {
+		if err := httpsOrLoopback(t.JWKSURL); err != nil {
+			errs = append(errs, fmt.Errorf("jwksUrl: %w", err))
+		}
+	}
+	for _, a := range t.Algorithms {
+		if !slices.Contains(asymmetric, a) {
+			errs = append(errs, fmt.Errorf("algorithms: %q is not one of %s", a, strings.Join(asymmetric, " ")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func httpsOrLoopback(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return errors.New("not a URL")
+	}
+	switch h := u.Hostname(); {
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && (h == "127.0.0.1" || h == "::1" || h == "localhost"):
+		return nil
+	default:
+		return errors.New("must be https")
+	}
+}

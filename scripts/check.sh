@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Everything that has to pass before a change goes in: the whole of "make test".
+#
+# All steps run, so that one run tells all that is wrong; the last line sums up.
+# Together they get TEST_LIMIT seconds (590). The fuzz targets run when CI is
+# set; their seeds run as tests always.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+GO=${GO:-go}
+TEST_LIMIT=${TEST_LIMIT:-590}
+
+export GO
+scripts/prerequisites.sh
+
+child=
+# Job control: a step is its own process group and does not inherit an ignored
+# SIGINT, which would reach the servers that tests start.
+set -m
+trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 130' INT TERM
+
+summary=()
+failed=0
+
+# step NAME COMMAND...: runs the command within what is left of the time.
+step() {
+  local name=$1 began=$SECONDS left=$((TEST_LIMIT - SECONDS)) status=0
+  shift
+  printf '\n== %s\n' "$name"
+  if ((left <= 0)); then
+    echo "no time left of $TEST_LIMIT s" >&2
+    summary+=("$name: NOT RUN")
+    failed=1
+    return
+  fi
+  timeout --kill-after=10 "$left" "$@" </dev/null &
+  child=$!
+  wait "$child" || status=$?
+  child=
+  if ((status == 0)); then
+    summary+=("$name $((SECONDS - began))s")
+    return
+  fi
+  failed=1
+  summary+=("$name: FAILED")
+  ((status != 124 && status != 137)) || echo "$name: stopped, the limit is $TEST_LIMIT s in all" >&2
+}
+
+tool=("$GO" tool -modfile=tools/go.mod)
+
+step tidy "$GO" mod tidy -diff
+step tidy-tools "$GO" -C tools mod tidy -diff
+step vet "$GO" vet ./...
+step test "$GO" test -race -timeout 8m ./...
+step test-tools "$GO" -C tools test ./...
+step lint "${tool[@]}" golangci-lint run ./...
+step deadcode scripts/deadcode.sh
+step vuln scripts/vuln.sh
+if [[ -n ${CI:-} ]]; then
+  step fuzz scripts/fuzz.sh
+fi
+
+printf -v steps '%s, ' "${summary[@]}"
+if ((failed)); then
+  printf '\nFAIL in %ds: %s\n' "$SECONDS" "${steps%, }"
+  exit 1
+fi
+printf '\nok in %ds: %s\n' "$SECONDS" "${steps%, }"

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Makes sure that everything the tests need is there. What apt-get can install
+# is installed when this runs as root on a Debian-like system; all the rest is
+# named at once, and the script fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+GO=${GO:-go}
+MIN_GO=1.26
+
+missing=()
+packages=()
+
+# has_go: the go command in use here, go.mod's toolchain line included.
+has_go() {
+  local have
+  have=$("$GO" env GOVERSION 2>/dev/null) || return 1
+  have=${have#go}
+  [[ $(printf '%s\n' "$MIN_GO" "$have" | sort -V | head -n 1) == "$MIN_GO" ]]
+}
+
+# has_cc: the race detector links against the C library.
+has_cc() {
+  local cc
+  cc=$("$GO" env CC 2>/dev/null || echo cc)
+  echo '#include <stdlib.h>' | ${cc:-cc} -E - >/dev/null 2>&1
+}
+
+has_go || missing+=("Go $MIN_GO or later: https://go.dev/dl/")
+has_cc || packages+=(gcc libc6-dev)
+command -v timeout >/dev/null || packages+=(coreutils)
+
+if ((${#packages[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
+  echo "installing: ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq && apt-get install -qq -y --no-install-recommends "${packages[@]}" || true
+fi
+has_cc || missing+=("a C compiler with its headers, for the race detector (Debian: apt-get install gcc libc6-dev)")
+command -v timeout >/dev/null || missing+=("the command timeout (Debian: apt-get install coreutils)")
+
+if ((${#missing[@]})); then
+  echo "missing:" >&2
+  printf '  %s\n' "${missing[@]}" >&2
+  exit 1
+fi
