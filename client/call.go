@@ -130,7 +130,7 @@ func (c *Client) try(ctx context.Context, in call, body []byte, read func([]byte
 		return answer{}, fmt.Errorf("client: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(io.LimitReader(resp.Body, 1<<40))
+	got, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	switch {
 	case resp.StatusCode >= 300 || resp.StatusCode < 200:
 		// The status is the answer, whatever became of its body.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -351,5 +352,24 @@ func TestNothingShowsSecrets(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "[redacted]") {
 		t.Error("nothing was redacted")
+	}
+}
+
+// TestNoCookies: what one answer sets must not tie the calls of many people together.
+func TestNoCookies(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Cookies()) != 0 {
+			t.Errorf("cookies %v", r.Cookies())
+		}
+		reply(w, 200, `{"phoneId":"p","phoneMask":"0000"}`, "Set-Cookie", "a=b")
+	}, func(cfg *client.Config) { cfg.HTTPClient = &http.Client{Jar: jar} })
+	for range 2 {
+		if _, err := c.Send(t.Context(), phone); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

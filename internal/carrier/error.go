@@ -68,11 +68,12 @@ func Classify(err error) *Error {
 	}
 	var e *Error
 	switch {
-	case errors.As(err, &e) && e != nil:
-		if !validReason(e.Reason) {
-			return &Error{Class: e.Class, Reason: ReasonCarrierError, Cause: err}
-		}
+	case errors.As(err, &e) && e == nil: // a typed nil: the carrier's mistake
+		return &Error{Class: Unknown, Reason: ReasonCarrierError}
+	case e != nil && validReason(e.Reason):
 		return e
+	case e != nil:
+		return &Error{Class: e.Class, Reason: ReasonCarrierError, Cause: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Class: Unknown, Reason: ReasonTimeout, Cause: err}
 	default:

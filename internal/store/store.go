@@ -11,32 +11,8 @@ package store
 import (
 	"time"
 
-	"github.com/google/uuid"
-
 	"codeword/internal/guard"
 )
-
-// The identifiers are 16-byte UUIDs (RFC 9562), one type each so that they
-// cannot be mixed up.
-type (
-	// PhoneID is the blind index of a number within a client: derived with a
-	// keyed PRF (UUIDv8), so the same client and number always meet.
-	PhoneID [16]byte
-	// ChallengeID is random (122 bits); the code is derived from it.
-	ChallengeID [16]byte
-	// MessageID is a UUIDv7, so that a log ordered by it is ordered by time.
-	MessageID [16]byte
-	// UserID names the person behind a verified phone or a trusted subject.
-	UserID [16]byte
-	// SessionID is a UUIDv7 (the JWT's sid).
-	SessionID [16]byte
-)
-
-func (id PhoneID) String() string     { return uuid.UUID(id).String() }
-func (id ChallengeID) String() string { return uuid.UUID(id).String() }
-func (id MessageID) String() string   { return uuid.UUID(id).String() }
-func (id UserID) String() string      { return uuid.UUID(id).String() }
-func (id SessionID) String() string   { return uuid.UUID(id).String() }
 
 // Binding ties a challenge to whoever asked for it: the raw session id, or a
 // keyed digest of a trusted issuer's subject. Empty means unbound.

@@ -34,20 +34,20 @@ func Run(t *testing.T, s Subject) {
 	t.Run("name", s.name)
 	t.Run("accepted", s.accepted)
 	t.Run("rejected", s.rejected)
-	t.Run("cancelled context", s.cancelled)
+	t.Run("canceled context", s.canceled)
 	t.Run("concurrent", s.concurrent)
 }
 
 // Message returns a message to a number, valid for ten minutes.
-func Message(t testing.TB, to string) carrier.Message {
-	t.Helper()
+func Message(tb testing.TB, to string) carrier.Message {
+	tb.Helper()
 	n, err := phone.Parse(to)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return carrier.Message{
 		ID:         store.MessageID(id),
@@ -65,8 +65,12 @@ func (s Subject) name(t *testing.T) {
 	if !stable.MatchString(c.Name()) {
 		t.Errorf("name %q does not match %v", c.Name(), stable)
 	}
-	if c.Name() != c.Name() || c.Traits() != c.Traits() {
-		t.Error("name or traits change")
+	name, traits := c.Name(), c.Traits()
+	if _, err := c.Send(t.Context(), Message(t, s.Accepted)); err != nil {
+		t.Fatal(err)
+	}
+	if c.Name() != name || c.Traits() != traits {
+		t.Error("a send changed name or traits")
 	}
 }
 
@@ -91,8 +95,8 @@ func (s Subject) rejected(t *testing.T) {
 	}
 }
 
-// cancelled: what never left is no rejection, and nobody waits for it.
-func (s Subject) cancelled(t *testing.T) {
+// canceled: what never left is no rejection, and nobody waits for it.
+func (s Subject) canceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	begun := time.Now()
@@ -101,7 +105,7 @@ func (s Subject) cancelled(t *testing.T) {
 		t.Errorf("returned after %v", took)
 	}
 	if e := typed(t, err); e.Class == carrier.Rejected {
-		t.Error("a cancelled send counts as rejected: the message would be lost")
+		t.Error("a canceled send counts as rejected: the message would be lost")
 	}
 }
 

@@ -60,7 +60,7 @@ func (Carrier) Traits() carrier.Traits { return carrier.Traits{TakesExpired: tru
 // the view needs.
 func (Carrier) Send(ctx context.Context, m carrier.Message) (carrier.Receipt, error) {
 	if err := ctx.Err(); err != nil {
-		return carrier.Receipt{}, &carrier.Error{Class: carrier.Retryable, Reason: "cancelled", Cause: err}
+		return carrier.Receipt{}, &carrier.Error{Class: carrier.Retryable, Reason: "canceled", Cause: err}
 	}
 	switch fateOf(m.To) {
 	case rejected:

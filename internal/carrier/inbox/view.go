@@ -37,10 +37,10 @@ type Config struct {
 	// Open decrypts the number of a message whose Sealed is not empty.
 	Open func(store.Message) (phone.Number, error)
 	// Code derives the code of a message.
-	Code func(store.Message, *tenant.Client, phone.Number) (string, error)
+	Code func(*tenant.Client, store.Message) (string, error)
 	// PhoneIDs tells under which ids, one per index key, the number may be
 	// known to the client.
-	PhoneIDs func(*tenant.Client, phone.Number) []store.PhoneID
+	PhoneIDs func(*tenant.Client, phone.Number) ([]store.PhoneID, error)
 	// Render writes the text; message.Render if nil.
 	Render func(brand, code string) message.Text
 }
@@ -166,7 +166,11 @@ func (v *View) filter(query *store.MessageQuery, clients map[string]*tenant.Clie
 	}
 	query.Phones = []store.PhoneID{}
 	for _, id := range query.Clients {
-		query.Phones = append(query.Phones, v.cfg.PhoneIDs(clients[id], n)...)
+		ids, err := v.cfg.PhoneIDs(clients[id], n)
+		if err != nil {
+			return err
+		}
+		query.Phones = append(query.Phones, ids...)
 	}
 	return nil
 }
@@ -198,7 +202,7 @@ func (v *View) entry(m store.Message, c *tenant.Client) (Entry, bool) {
 		return Entry{}, false
 	}
 	e.To = to.E164()
-	if code, err := v.cfg.Code(m, c, to); err == nil {
+	if code, err := v.cfg.Code(c, m); err == nil {
 		e.Text = string(v.cfg.Render(c.Settings.Brand, code))
 	}
 	return e, true

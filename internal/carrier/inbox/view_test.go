@@ -86,14 +86,14 @@ func (w *world) view() *inbox.View {
 			}
 			return phone.Parse(string(m.Sealed))
 		},
-		Code: func(m store.Message, _ *tenant.Client, _ phone.Number) (string, error) {
+		Code: func(_ *tenant.Client, m store.Message) (string, error) {
 			if m.KeyVersion == 99 {
 				return "", errors.New("no such key")
 			}
 			return fmt.Sprint(100000 + int(m.ID[0])<<8 + int(m.ID[1])), nil
 		},
-		PhoneIDs: func(c *tenant.Client, n phone.Number) []store.PhoneID {
-			return []store.PhoneID{{1, 2, 3}, phoneID(c.ID, n.E164())}
+		PhoneIDs: func(c *tenant.Client, n phone.Number) ([]store.PhoneID, error) {
+			return []store.PhoneID{{1, 2, 3}, phoneID(c.ID, n.E164())}, nil
 		},
 	})
 }

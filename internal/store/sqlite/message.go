@@ -196,3 +196,13 @@ func phoneMessages(conn *sqlite.Conn, in store.MessageQuery, clients map[int64]b
 	}
 	return out, nil
 }
+
+// NewestMessage is when the newest message was accepted; zero without any.
+func (s *Store) NewestMessage(ctx context.Context) (at time.Time, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		_, err := prepare(conn, `SELECT created_at FROM messages ORDER BY message_id DESC LIMIT 1`).
+			one(func(st *sqlite.Stmt) { at = columnTime(st, 0) })
+		return err
+	})
+	return at, err
+}

@@ -1,0 +1,296 @@
+package app
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"codeword/internal/fault"
+	"codeword/internal/keyring"
+	"codeword/internal/store"
+)
+
+// The files in a dev instance's directory.
+const (
+	databaseFile = "codeword.db"
+	keysetFile   = "keyset.json"
+	envFile      = "dev.env"
+)
+
+func dataPath(dir, file string) string { return filepath.Join(dir, file) }
+
+type devCommand struct {
+	Listen      string `help:"Address of the public listener." default:"127.0.0.1:8080"`
+	AdminListen string `help:"Address of the admin listener." default:"127.0.0.1:8081"`
+	Data        string `help:"Directory for database, keys and dev.env." default:"./codeword-data" placeholder:"DIR"`
+	serverFlags
+}
+
+// Run serves until the process is told to stop.
+func (c *devCommand) Run(ctx context.Context, s streams) error {
+	err := errors.Join(c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
+	if err != nil {
+		return asUsage(err)
+	}
+	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
+	defer flush()
+	d, err := startDev(ctx, DevConfig{Data: c.Data, Listen: c.Listen, AdminListen: c.AdminListen, Now: time.Now, Log: log}, c.serverFlags)
+	if err != nil {
+		return err
+	}
+	defer onHangup(d.node.reload)()
+	if _, err := fmt.Fprint(s.out, d.welcome(c.Data)); err != nil {
+		return errors.Join(err, d.Close())
+	}
+	select {
+	case <-ctx.Done():
+	case <-d.done:
+	}
+	return d.Close()
+}
+
+// DevConfig is what a development instance needs.
+type DevConfig struct {
+	// Data is its directory; it is created when missing.
+	Data string
+	// Listen and AdminListen are addresses; port 0 picks a free one.
+	Listen      string
+	AdminListen string
+	// Now is the clock that everything in the instance reads.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Dev is a running development instance.
+type Dev struct {
+	URL              string
+	AdminURL         string
+	AdminToken       string
+	TestClientID     string
+	TestClientSecret string
+	LiveClientID     string
+	LiveClientSecret string
+
+	node *node
+	stop context.CancelFunc
+	done chan struct{}
+	err  error
+}
+
+// StartDev starts a development instance in this process, with the settings
+// that `codeword dev` has by default, and returns once it answers.
+func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
+	return startDev(ctx, cfg, serverFlags{
+		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour, Delivery: "on",
+		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, DrainTimeout: 20 * time.Second,
+	})
+}
+
+func startDev(ctx context.Context, cfg DevConfig, flags serverFlags) (*Dev, error) {
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	// The file says that the server answers, so an old one must not stand.
+	if err := os.Remove(dataPath(cfg.Data, envFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	ring, err := devRing(dataPath(cfg.Data, keysetFile))
+	if err != nil {
+		return nil, err
+	}
+	public, admin, err := listen(ctx, cfg.Listen, cfg.AdminListen)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dev{URL: "http://" + dialable(public), AdminURL: "http://" + dialable(admin), done: make(chan struct{})}
+	if d.AdminToken, err = devSecret(ring, "admin-token"); err != nil {
+		return nil, errors.Join(err, public.Close(), admin.Close())
+	}
+	d.node, err = newNode(ctx, nodeConfig{
+		Database: dataPath(cfg.Data, databaseFile), Ring: ring, Public: public, Admin: admin,
+		PublicURL: d.URL, AdminToken: d.AdminToken, Flags: flags, Now: cfg.Now, Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.seedClients(ctx); err != nil {
+		return nil, errors.Join(err, d.node.close())
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stop = stop
+	go func() {
+		defer close(d.done)
+		d.err = d.node.run(serving)
+	}()
+	if err := errors.Join(d.awaitReady(ctx), d.writeEnv(cfg.Data)); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Close drains and stops the instance.
+func (d *Dev) Close() error {
+	d.stop()
+	<-d.done
+	return d.err
+}
+
+// devRing loads the keyset of a dev instance, or makes one.
+func devRing(path string) (*keyring.Ring, error) {
+	ring, err := keyring.Load(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return ring, err
+	}
+	if ring, err = keyring.Generate(); err != nil {
+		return nil, err
+	}
+	return ring, keyring.Create(path, ring)
+}
+
+// devSecret derives a secret of a dev instance from its keyset, so that it is
+// the same after every restart and stored nowhere but in dev.env.
+func devSecret(ring *keyring.Ring, name string) (string, error) {
+	versions := ring.IndexVersions()
+	digest, err := ring.Index(versions[len(versions)-1], []byte("dev-secret\x00"+name))
+	return base64.RawURLEncoding.EncodeToString(digest[:]), err
+}
+
+// seedClients makes sure that the test and the live client exist and take the
+// secrets that dev.env tells.
+func (d *Dev) seedClients(ctx context.Context) (err error) {
+	if d.TestClientID, d.TestClientSecret, err = d.seedClient(ctx, false); err != nil {
+		return err
+	}
+	d.LiveClientID, d.LiveClientSecret, err = d.seedClient(ctx, true)
+	return err
+}
+
+func (d *Dev) seedClient(ctx context.Context, live bool) (id, secret string, err error) {
+	ring, clients := d.node.cfg.Ring, d.node.clients
+	env := "test"
+	if live {
+		env = "live"
+	}
+	derived, err := devSecret(ring, "client-id-"+env)
+	if err != nil {
+		return "", "", err
+	}
+	id = "client-" + env + "-" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(derived)).String()
+	if secret, err = devSecret(ring, id); err != nil {
+		return "", "", err
+	}
+	if _, err := clients.Authenticate(id, secret); err == nil {
+		return id, secret, nil
+	}
+	kept, err := clients.Keep(id, "secret-dev", secret)
+	if err != nil {
+		return "", "", err
+	}
+	row, err := clients.Find(ctx, id)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		// No limit for the whole client, so that a load test finds the machine's.
+		err = d.node.store.CreateClient(ctx, store.Client{
+			ID: id, Name: "dev " + env, Live: live, CreatedAt: d.node.cfg.Now(), Secrets: []store.Secret{kept},
+			Settings: []byte(`{"clientRate":{"burst":0,"every":"0s"}}`),
+		})
+	case err == nil:
+		row.Secrets = []store.Secret{kept}
+		err = d.node.store.UpdateClient(ctx, row)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return id, secret, clients.Load(ctx)
+}
+
+// awaitReady waits until the public listener answers that it is ready.
+func (d *Dev) awaitReady(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		if err := probe(wait, d.URL+"/readyz"); err == nil {
+			return nil
+		}
+		select {
+		case <-d.done:
+			return errors.New("the server stopped")
+		case <-wait.Done():
+			return errors.New("the server did not become ready")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// writeEnv writes dev.env by way of a temporary file: who sees it sees all.
+func (d *Dev) writeEnv(dir string) error {
+	var b strings.Builder
+	for _, v := range [][2]string{
+		{"CODEWORD_URL", d.URL},
+		{"CODEWORD_ADMIN_URL", d.AdminURL},
+		{"CODEWORD_ADMIN_TOKEN", d.AdminToken},
+		{"CODEWORD_CLIENT_ID", d.TestClientID},
+		{"CODEWORD_CLIENT_SECRET", d.TestClientSecret},
+		{"CODEWORD_LIVE_CLIENT_ID", d.LiveClientID},
+		{"CODEWORD_LIVE_CLIENT_SECRET", d.LiveClientSecret},
+	} {
+		fmt.Fprintf(&b, "%s=%s\n", v[0], v[1])
+	}
+	tmp := dataPath(dir, envFile+".new")
+	if err := os.WriteFile(tmp, []byte(b.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, dataPath(dir, envFile))
+}
+
+// welcome is what a developer reads first.
+func (d *Dev) welcome(dir string) string {
+	env := dataPath(dir, envFile)
+	return fmt.Sprintf(`Codeword is running.
+
+  API       %s    documentation at %s/docs
+  Inbox     %s/inbox    (log in with the token below)
+  Token     %s
+  Settings  %s
+
+Send a code, read it in the inbox, authenticate:
+
+  set -a; . %s; set +a
+
+  curl -sS -X POST "$CODEWORD_URL/v1/auth/otp/sms:send" \
+    -H "ratio-client-id: $CODEWORD_CLIENT_ID" \
+    -H "ratio-client-secret: $CODEWORD_CLIENT_SECRET" \
+    -H "Content-Type: application/json" \
+    -d '{"phoneNumber": "+16502530000"}'
+
+  curl -sS "$CODEWORD_ADMIN_URL/admin/v1/inbox?to=%%2B16502530000" \
+    -H "Authorization: Bearer $CODEWORD_ADMIN_TOKEN"
+
+  curl -sS -X POST "$CODEWORD_URL/v1/auth/otp/sms:authenticate" \
+    -H "ratio-client-id: $CODEWORD_CLIENT_ID" \
+    -H "ratio-client-secret: $CODEWORD_CLIENT_SECRET" \
+    -H "Content-Type: application/json" \
+    -d '{"phoneId": "PHONE_ID", "otp": "CODE"}'
+
+Stop with Ctrl-C.
+`, d.URL, d.URL, d.AdminURL, d.AdminToken, env, env)
+}
+
+// dialable is an address that reaches the listener from this machine.
+func dialable(l net.Listener) string {
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return l.Addr().String()
+}

@@ -1,0 +1,220 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"codeword/internal/carrier"
+	"codeword/internal/carrier/inbox"
+	"codeword/internal/delivery"
+	"codeword/internal/keyring"
+	"codeword/internal/otp"
+	"codeword/internal/phone"
+	"codeword/internal/server"
+	"codeword/internal/session"
+	"codeword/internal/store"
+	"codeword/internal/store/sqlite"
+	"codeword/internal/tenant"
+)
+
+// nodeConfig is everything that a node is made of, already validated.
+type nodeConfig struct {
+	Database   string
+	Ring       *keyring.Ring
+	Public     net.Listener
+	Admin      net.Listener
+	PublicURL  string
+	AdminToken string
+	TLSCert    string
+	TLSKey     string
+	Flags      serverFlags
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+// node is one running server.
+type node struct {
+	cfg      nodeConfig
+	log      *slog.Logger
+	store    *sqlite.Store
+	clients  *tenant.Registry
+	sessions *session.Manager
+	otp      *otp.Service
+	delivery *delivery.Loop
+	metrics  *prometheus.Registry
+	public   *server.Server
+	admin    *http.Server
+	draining atomic.Bool
+	unlock   func()
+}
+
+// newNode opens the store and wires the parts together. Nothing runs yet. It
+// owns the listeners from here on.
+func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
+	unlock, err := lockDatabase(cfg.Database)
+	if err != nil {
+		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
+	}
+	n := &node{cfg: cfg, log: cfg.Log, unlock: unlock, metrics: prometheus.NewRegistry()}
+	n.store, err = sqlite.Open(ctx, sqlite.Config{Path: cfg.Database})
+	if err != nil {
+		unlock()
+		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
+	}
+	if err := n.wire(ctx); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (n *node) wire(ctx context.Context) (err error) {
+	n.clients = tenant.NewRegistry(tenant.Config{Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log})
+	if err := n.clients.Load(ctx); err != nil {
+		return err
+	}
+	n.sessions, err = session.New(session.Config{
+		Store: n.store, KeyStore: n.store, Keys: n.cfg.Ring,
+		Issuer:      n.cfg.PublicURL,
+		Algorithm:   n.cfg.Flags.SigningAlgorithm,
+		KeyLifetime: n.cfg.Flags.SigningKeyLife,
+		PhoneID:     func(c *tenant.Client, id store.PhoneID) string { return n.otp.PhoneID(c, id) },
+		Now:         n.cfg.Now, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.sessions.Load(ctx); err != nil {
+		return err
+	}
+	wake := func() {}
+	n.otp = otp.New(otp.Config{
+		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: phone.UnknownLines{},
+		Now: n.cfg.Now, Queued: func() { wake() },
+	})
+	if n.cfg.Flags.Delivery == "on" {
+		if err := n.wireDelivery(); err != nil {
+			return err
+		}
+		wake = n.delivery.Wake
+	}
+	if n.public, err = n.publicServer(); err != nil {
+		return err
+	}
+	n.admin, err = n.adminServer()
+	return err
+}
+
+func (n *node) wireDelivery() (err error) {
+	shown := inbox.New()
+	n.delivery, err = delivery.New(delivery.Config{
+		Queue:   n.store,
+		Clients: n.clients.Client,
+		Carriers: func(route string) carrier.Carrier {
+			if route == tenant.RouteInbox {
+				return shown
+			}
+			return nil
+		},
+		Open:         n.otp.Number,
+		Code:         n.messageCode,
+		Now:          n.cfg.Now,
+		DrainTimeout: n.cfg.Flags.DrainTimeout,
+		Log:          n.log,
+		Metrics:      deliveryMetrics(n.metrics),
+	})
+	return err
+}
+
+// messageCode derives the code that goes into a message's text.
+func (n *node) messageCode(m store.Message, c *tenant.Client, _ phone.Number) (string, error) {
+	code, err := n.otp.MessageCode(c, m)
+	return code.Reveal(), err
+}
+
+// run serves until ctx ends and then drains: readiness falls, requests and
+// claimed messages finish, at most for the drain timeout.
+func (n *node) run(ctx context.Context) error {
+	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	var wg sync.WaitGroup
+	failed := make(chan error, 8)
+	start := func(what string, f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(loops); err != nil && !errors.Is(err, context.Canceled) {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	start("clients", n.clients.Run)
+	start("sessions", n.sessions.Run)
+	start("sweep", func(ctx context.Context) error {
+		sweep(ctx, n.store, n.cfg.Now, n.cfg.Flags.KeepMessages, n.log)
+		return nil
+	})
+	if n.delivery != nil {
+		start("delivery", n.delivery.Run)
+	}
+	start("public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
+	start("admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
+	n.log.InfoContext(ctx, "serving", "url", n.cfg.PublicURL, "listen", n.cfg.Public.Addr().String(),
+		"admin", n.cfg.Admin.Addr().String(), "version", version(), "host", hostname())
+
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	}
+	n.log.Info("draining")
+	n.draining.Store(true)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.Flags.DrainTimeout)
+	defer cancel()
+	err := errors.Join(cause, n.public.Shutdown(drain), n.admin.Shutdown(drain))
+	stopLoops()
+	wg.Wait()
+	err = errors.Join(err, n.close())
+	n.log.Info("stopped")
+	return err
+}
+
+// served turns the way in which net/http says "as you asked" into nil.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// close frees what newNode took; closing a listener twice is harmless.
+func (n *node) close() error {
+	err := n.store.Close()
+	n.unlock()
+	_ = n.cfg.Public.Close()
+	_ = n.cfg.Admin.Close()
+	return err
+}
+
+// reload reads the TLS files again.
+func (n *node) reload() {
+	if err := n.public.Reload(); err != nil {
+		n.log.Error("TLS files were not reloaded; the old ones stay", "error", err)
+		return
+	}
+	n.log.Info("reloaded")
+}
+
+// ready says whether the node should get traffic.
+func (n *node) ready(ctx context.Context) error {
+	if n.draining.Load() {
+		return errors.New("draining")
+	}
+	return n.store.Ping(ctx)
+}

@@ -1,0 +1,134 @@
+// Package app is the only wiring: configuration, subcommands and lifecycle.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes of the command.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// streams are the standard streams that commands use.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// cli is the command line. Every flag has an environment variable: --listen is
+// CODEWORD_LISTEN.
+type cli struct {
+	Dev     devCommand     `cmd:"" help:"Run the whole service for development on the embedded store."`
+	Serve   serveCommand   `cmd:"" help:"Run the service."`
+	Client  clientCommand  `cmd:"" help:"Manage clients and their secrets."`
+	Keys    keysCommand    `cmd:"" help:"Manage the master keyset and the signing keys."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database schema up to date."`
+	Doctor  doctorCommand  `cmd:"" help:"Check configuration, store, keys and clock."`
+	Backup  backupCommand  `cmd:"" help:"Copy the database to a file while the service runs."`
+	Restore restoreCommand `cmd:"" help:"Put a backup in the place of the database."`
+	Send    sendCommand    `cmd:"" help:"Send a code to a number, as a client would."`
+	Verify  verifyCommand  `cmd:"" help:"Authenticate with a code, as a client would."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// Run runs the command and returns its exit code: 0 for success, 2 for a wrong
+// command line or configuration, 1 for any other failure.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("codeword"),
+		kong.Description("Self-hosted one-time passcodes by SMS."),
+		kong.UsageOnError(),
+		kong.DefaultEnvars("CODEWORD"),
+		kong.Configuration(loadConfig),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(streams{stdin, stdout, stderr}),
+	)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "codeword:", err)
+		return exitFailure
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // --help printed and asked to leave
+		return exited
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "codeword:", err)
+		return exitUsage
+	}
+	err = command.Run()
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintln(stderr, "codeword:", err)
+		return exitUsage
+	default:
+		_, _ = fmt.Fprintln(stderr, "codeword:", err)
+		return exitFailure
+	}
+}
+
+// usageError is a configuration that cannot work; the exit code tells it from a
+// failure at run time.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// asUsage marks an error, if there is one, as a usageError.
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+type versionCommand struct{}
+
+// Run prints the version that the binary was built from.
+func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "codeword", version())
+	return err
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			v += " " + s.Value[:12]
+		}
+	}
+	return v
+}
+
+// hostname is for logs; failure to know it is no reason to stop.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"codeword/internal/keyring"
+)
+
+// minAdminToken is the shortest admin token that is accepted, in bytes.
+const minAdminToken = 32
+
+type serveCommand struct {
+	Config kong.ConfigFlag `help:"YAML file with one key per flag." placeholder:"FILE"`
+	Check  bool            `help:"Check the configuration, report all errors, and exit."`
+	ledgerFlags
+	serverFlags
+	Listen      string `help:"Address of the public listener." default:"127.0.0.1:8080"`
+	AdminListen string `help:"Address of the admin listener." default:"127.0.0.1:8081"`
+	PublicURL   string `help:"URL under which callers reach the public listener; the iss of session JWTs." placeholder:"URL"`
+	AdminToken  string `help:"Bearer token of the admin listener, at least 32 bytes. Best given as CODEWORD_ADMIN_TOKEN."`
+	TLSCert     string `name:"tls-cert" help:"PEM certificate chain of the public listener; SIGHUP reloads it." placeholder:"FILE"`
+	TLSKey      string `name:"tls-key" help:"PEM key of the certificate." placeholder:"FILE"`
+}
+
+// Run serves until the process is told to stop.
+func (c *serveCommand) Run(ctx context.Context, s streams) error {
+	path, ring, err := c.validate()
+	if err != nil {
+		return asUsage(err)
+	}
+	if c.Check {
+		_, err := fmt.Fprintln(s.out, "configuration is good")
+		return err
+	}
+	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
+	defer flush()
+	public, admin, err := listen(ctx, c.Listen, c.AdminListen)
+	if err != nil {
+		return err
+	}
+	n, err := newNode(ctx, nodeConfig{
+		Database: path, Ring: ring, Public: public, Admin: admin,
+		PublicURL: c.PublicURL, AdminToken: c.AdminToken, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		Flags: c.serverFlags, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer onHangup(n.reload)()
+	return n.run(ctx)
+}
+
+// validate reports everything that is wrong with the configuration, joined.
+func (c *serveCommand) validate() (path string, ring *keyring.Ring, err error) {
+	path, err = c.resolve()
+	errs := []error{err, c.serverFlags.validate(), validatePublicURL(c.PublicURL),
+		validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen)}
+	if len(c.AdminToken) < minAdminToken {
+		errs = append(errs, fmt.Errorf("admin-token: at least %d bytes", minAdminToken))
+	}
+	if c.Keyset != "" {
+		ring, err = keyring.Load(c.Keyset)
+		errs = append(errs, err)
+	}
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		errs = append(errs, errors.New("tls-cert and tls-key: give both or neither"))
+	case c.TLSCert != "":
+		errs = append(errs, readable("tls-cert", c.TLSCert), readable("tls-key", c.TLSKey))
+	}
+	return path, ring, errors.Join(errs...)
+}
+
+// listen binds both addresses before anything else happens.
+func listen(ctx context.Context, publicAddr, adminAddr string) (public, admin net.Listener, err error) {
+	var lc net.ListenConfig
+	if public, err = lc.Listen(ctx, "tcp", publicAddr); err != nil {
+		return nil, nil, err
+	}
+	if admin, err = lc.Listen(ctx, "tcp", adminAddr); err != nil {
+		return nil, nil, errors.Join(err, public.Close())
+	}
+	return public, admin, nil
+}

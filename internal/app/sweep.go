@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"codeword/internal/store"
+)
+
+const (
+	// sweepPause is between slices that found little, sweepRest between rounds.
+	sweepPause = 50 * time.Millisecond
+	sweepRest  = 30 * time.Second
+	sweepSlice = 500
+)
+
+// sweepStore is the store's part of expiry.
+type sweepStore interface {
+	SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)
+}
+
+// sweep removes what has expired, slice by slice, until ctx ends. A slice that
+// was mostly expired is followed by the next at once, so that removal keeps up
+// with any rate at which rows are made.
+func sweep(ctx context.Context, s sweepStore, now func() time.Time, keepMessages time.Duration, log *slog.Logger) {
+	timer := time.NewTimer(sweepRest)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		swept, err := s.SweepExpired(ctx, store.Sweep{Now: now(), KeepMessages: keepMessages, Limit: sweepSlice})
+		pause := sweepPause
+		switch {
+		case err != nil:
+			if ctx.Err() == nil {
+				log.WarnContext(ctx, "expired rows were not removed", "error", err)
+			}
+			pause = sweepRest
+		case swept.Done:
+			pause = sweepRest
+		case swept.Removed > sweepSlice/2:
+			pause = 0
+		}
+		timer.Reset(pause)
+	}
+}

@@ -1,0 +1,260 @@
+// Package otp is the domain: it starts challenges, derives their codes and
+// judges attempts. Each call is one intent, carried out by the store as one
+// atomic operation; nothing is read first and written later.
+package otp
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"codeword/internal/fault"
+	"codeword/internal/phone"
+	"codeword/internal/session"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
+)
+
+// Challenges is the store's part. Both operations are atomic and durable when
+// they return; their refusals are *fault.Error.
+type Challenges interface {
+	StartChallenge(ctx context.Context, in store.Start) (store.Started, error)
+	Attempt(ctx context.Context, in store.Attempt) (store.Session, error)
+}
+
+// Keys are the master keys that the domain uses.
+type Keys interface {
+	CodeVersion() uint32
+	CodePRF(version uint32, input []byte) ([32]byte, error)
+	IndexVersion() uint32
+	IndexVersions() []uint32
+	Index(version uint32, input []byte) ([32]byte, error)
+	Seal(plain, ad []byte) ([]byte, error)
+	Open(sealed, ad []byte) ([]byte, error)
+}
+
+// Granter decides what session a successful attempt gives.
+type Granter interface {
+	Grant(c *tenant.Client, p *session.Principal, id store.PhoneID, now time.Time) store.Grant
+}
+
+// The names of the limits outside the phone, as data.limit tells them.
+const (
+	LimitClient  = "client"
+	LimitAddress = "address"
+)
+
+// idempotencyLife is how long an Idempotency-Key is remembered.
+const idempotencyLife = 24 * time.Hour
+
+// Config is what a Service needs.
+type Config struct {
+	Store    Challenges
+	Keys     Keys
+	Sessions Granter
+	// Lines tells line types beyond what the number plan says.
+	Lines phone.LineTyper
+	Now   func() time.Time
+	// Queued is called after a message was queued durably. It must not block.
+	Queued func()
+}
+
+// Service is the two calls.
+type Service struct {
+	store    Challenges
+	keys     Keys
+	sessions Granter
+	lines    phone.LineTyper
+	now      func() time.Time
+	queued   func()
+	magic    magicIDs
+}
+
+// New returns a Service.
+func New(cfg Config) *Service {
+	return &Service{
+		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions,
+		lines: cfg.Lines, now: cfg.Now, queued: cfg.Queued,
+	}
+}
+
+// SendRequest asks for a code.
+type SendRequest struct {
+	Client *tenant.Client
+	// Principal is who the bearer names; nil without one.
+	Principal *session.Principal
+	// PhoneNumber is what the caller wrote; it must be E.164.
+	PhoneNumber string
+	// EndUser is the end user's address; invalid when it is not known.
+	EndUser netip.Addr
+	// IdempotencyKey is empty when the caller gave none; Body is then unused.
+	IdempotencyKey string
+	Body           []byte
+}
+
+// SendResult is what the caller needs to authenticate.
+type SendResult struct {
+	PhoneID   string
+	PhoneMask string
+	// Replayed: the idempotency key had been used and nothing was sent.
+	Replayed bool
+}
+
+// Send starts a challenge, or joins the live one, and queues a message. When it
+// returns nil both are durable. Refusals: fault.InvalidPhone,
+// InvalidPhoneCountry, InvalidPhoneType, OptedOut, LimitSMS, LimitOTP,
+// LimitClient, IdempotencyMismatch, Unavailable.
+func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) {
+	now := s.now()
+	number, outcome, err := s.check(ctx, in.Client, in.PhoneNumber)
+	if err != nil {
+		return SendResult{}, err
+	}
+	start, err := s.start(in, number, now)
+	if err != nil {
+		return SendResult{}, fault.Wrap(fault.Internal, "prepare challenge", err)
+	}
+	if outcome == sampleExpired {
+		start.Challenge.ExpiresAt = now
+	}
+	started, err := s.store.StartChallenge(ctx, start)
+	if err != nil {
+		return SendResult{}, err
+	}
+	if !started.Replayed {
+		s.queued()
+	}
+	return SendResult{
+		PhoneID:   s.PhoneID(in.Client, started.Phone),
+		PhoneMask: number.Mask(),
+		Replayed:  started.Replayed,
+	}, nil
+}
+
+// check parses the number and applies the rules of the client.
+func (s *Service) check(ctx context.Context, c *tenant.Client, raw string) (phone.Number, sampleOutcome, error) {
+	if !c.Live {
+		if outcome := outcomeOf(raw); outcome != sampleNone {
+			n, err := phone.Parse(raw)
+			if err == nil {
+				err = outcome.refusal()
+			}
+			return n, outcome, err
+		}
+	}
+	n, err := phone.Parse(raw)
+	if err == nil {
+		err = phone.Rule{Regions: c.Regions}.Check(n)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, phone.ErrCountry):
+		return n, sampleNone, fault.Wrap(fault.InvalidPhoneCountry, "number", err)
+	case errors.Is(err, phone.ErrType):
+		return n, sampleNone, fault.Wrap(fault.InvalidPhoneType, "number", err)
+	default:
+		return n, sampleNone, fault.Wrap(fault.InvalidPhone, "number", err)
+	}
+	line, err := s.lines.LineType(ctx, n)
+	if err != nil {
+		return n, sampleNone, fault.Wrap(fault.Unavailable, "line type", err)
+	}
+	if line != phone.LineMobile && line != phone.LineUnknown {
+		return n, sampleNone, fault.New(fault.InvalidPhoneType, "line type "+line.String())
+	}
+	return n, sampleNone, nil
+}
+
+// start builds the intent.
+func (s *Service) start(in SendRequest, number phone.Number, now time.Time) (store.Start, error) {
+	c := in.Client
+	ids, err := s.PhoneIDs(c, number)
+	if err != nil {
+		return store.Start{}, err
+	}
+	sealed, err := s.sealNumber(number, ids[0])
+	if err != nil {
+		return store.Start{}, err
+	}
+	out := store.Start{
+		Now: now, Client: c.ID, Phone: ids[0], Former: ids[1:], Sealed: sealed,
+		Challenge: store.Challenge{
+			ID:         store.NewChallengeID(),
+			KeyVersion: s.keys.CodeVersion(),
+			Digits:     c.Settings.CodeLength,
+			CreatedAt:  now,
+			ExpiresAt:  now.Add(time.Duration(c.Settings.CodeLifetime)),
+		},
+		MaxAttempts: c.Settings.MaxAttempts,
+		Message:     store.NewMessageID(),
+	}
+	if in.Principal != nil {
+		out.Challenge.Binding = in.Principal.Binding()
+	}
+	if c.Live {
+		out.PhoneLimits = &store.PhoneLimits{
+			Burst:    c.Settings.PhoneBurst.Bucket(),
+			Day:      c.Settings.PhoneDay.Window(),
+			Failures: c.Settings.PhoneFailures.Window(),
+		}
+	}
+	if out.Charges, err = s.charges(c, in.EndUser); err != nil {
+		return store.Start{}, err
+	}
+	out.Idempotency, err = s.idempotency(in, now)
+	return out, err
+}
+
+// charges are the limits that are not the phone's own.
+func (s *Service) charges(c *tenant.Client, endUser netip.Addr) ([]store.Charge, error) {
+	charges := make([]store.Charge, 0, 2)
+	if b := c.Settings.ClientRate.Bucket(); !b.Unlimited() {
+		charges = append(charges, store.Charge{Name: LimitClient, OfClient: true, Key: "client\x00" + c.ID, Bucket: b})
+	}
+	b := c.Settings.AddressRate.Bucket()
+	if b.Unlimited() || !endUser.IsValid() {
+		return charges, nil
+	}
+	digest, err := s.digest("address", c.ID, addressBlock(endUser))
+	if err != nil {
+		return nil, err
+	}
+	return append(charges, store.Charge{Name: LimitAddress, Key: "address\x00" + string(digest[:16]), Bucket: b}), nil
+}
+
+// addressBlock is what counts as one end-user address: a whole IPv4 address, or
+// the /64 that a provider gives one customer (RFC 6177).
+func addressBlock(a netip.Addr) []byte {
+	a = a.Unmap().WithZone("")
+	if a.Is4() {
+		return a.AsSlice()
+	}
+	return a.AsSlice()[:8]
+}
+
+func (s *Service) idempotency(in SendRequest, now time.Time) (*store.Idempotency, error) {
+	if in.IdempotencyKey == "" {
+		return nil, nil //nolint:nilnil // absence is not an error
+	}
+	key, err := s.digest("idempotency-key", in.Client.ID, []byte(in.IdempotencyKey))
+	if err != nil {
+		return nil, err
+	}
+	body, err := s.digest("idempotency-body", in.Client.ID, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &store.Idempotency{Key: key, Body: body, ExpiresAt: now.Add(idempotencyLife)}, nil
+}
+
+// digest is a keyed hash with its domain and client separated by length.
+func (s *Service) digest(domain, client string, data []byte) ([32]byte, error) {
+	in := make([]byte, 0, len(domain)+len(client)+2+len(data))
+	in = append(in, domain...)
+	in = append(in, 0)
+	in = append(in, client...)
+	in = append(in, 0)
+	in = append(in, data...)
+	return s.keys.Index(s.keys.IndexVersion(), in)
+}

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"codeword/api"
+)
+
+// codeOK is the code label of an answer that is no error.
+const codeOK = "OK"
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+// routeMetrics are the series of a route that the hot path needs, looked up
+// once. All label values come from the route table and package api, so the
+// number of series is bounded.
+type routeMetrics struct {
+	ok      prometheus.Counter
+	shed    prometheus.Counter
+	seconds prometheus.Observer
+}
+
+func newMetrics(reg prometheus.Registerer, g *gate) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "codeword_http_requests_total",
+			Help: "Answered requests by route, error code (OK for none) and status.",
+		}, []string{"route", "code", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "codeword_http_request_duration_seconds",
+			Help:    "Time from the header of a request to its answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"route"}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	inFlight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "codeword_http_requests_in_flight",
+		Help: "Requests that are being worked on.",
+	}, func() float64 { return float64(g.in.Load()) })
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, inFlight} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("server: metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) route(pattern string) routeMetrics {
+	return routeMetrics{
+		ok:      m.requests.WithLabelValues(pattern, codeOK, "200"),
+		shed:    m.requests.WithLabelValues(pattern, string(api.CodeUnavailable), "503"),
+		seconds: m.seconds.WithLabelValues(pattern),
+	}
+}
+
+func (m *metrics) observe(rt *route, status int, code api.Code, took time.Duration) {
+	switch {
+	case status == http.StatusOK && code == "":
+		rt.metrics.ok.Inc()
+	case status == http.StatusServiceUnavailable && code == api.CodeUnavailable:
+		rt.metrics.shed.Inc()
+	default:
+		if code == "" {
+			code = codeOK
+		}
+		m.requests.WithLabelValues(rt.pattern, string(code), strconv.Itoa(status)).Inc()
+	}
+	rt.metrics.seconds.Observe(took.Seconds())
+}

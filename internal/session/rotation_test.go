@@ -1,0 +1,414 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+
+	"codeword/internal/fault"
+	"codeword/internal/session"
+	"codeword/internal/tenant"
+)
+
+func kids(t testing.TB, m *session.Manager) []string {
+	t.Helper()
+	body, maxAge := m.JWKS()
+	if maxAge != session.JWKSMaxAge {
+		t.Errorf("max age %v", maxAge)
+	}
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(body, &set); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, k := range set.Keys {
+		if !k.IsPublic() || !k.Valid() || k.Use != "sig" || k.Algorithm == "" {
+			t.Errorf("published %+v", k)
+		}
+		out = append(out, k.KeyID)
+	}
+	return out
+}
+
+// outsider verifies like a well-behaved library: by a key set that it fetches
+// again only when its copy is older than max-age.
+type outsider struct {
+	m       *session.Manager
+	set     jose.JSONWebKeySet
+	fetched time.Time
+}
+
+func (o *outsider) verify(t testing.TB, token string, now time.Time) {
+	t.Helper()
+	body, maxAge := o.m.JWKS()
+	if now.Sub(o.fetched) >= maxAge {
+		o.set, o.fetched = jose.JSONWebKeySet{}, now
+		if err := json.Unmarshal(body, &o.set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jws.Verify(&o.set); err != nil {
+		t.Fatalf("%v: a valid JWT fails for a verifier whose key set is %v old: %v", now, now.Sub(o.fetched), err)
+	}
+}
+
+// Days of two nodes and a verifier: whatever was minted on one node verifies
+// everywhere until it expires, and the key set does not grow.
+func TestRotationHasNoGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *session.Config) {
+			c.Now, c.KeyLifetime, c.PublishAhead = time.Now, 2*24*time.Hour, time.Hour
+		})
+		far := w.node(t)
+		client := newClient("client-a", func(s *tenant.Settings) {
+			s.TokenLifetime, s.SessionIdle = tenant.Duration(session.MaxTokenLifetime), tenant.Duration(30*24*time.Hour)
+		})
+		out := &outsider{m: far}
+		type issued struct {
+			jwt string
+			at  time.Time
+		}
+		var tokens []issued
+		signers := make(map[string]bool)
+		for range 10 * 24 * 2 {
+			_, jwt := w.signIn(t, client, nil)
+			now := time.Now()
+			tokens = append(tokens, issued{jwt, now})
+			for now.Sub(tokens[0].at) >= session.MaxTokenLifetime {
+				tokens = tokens[1:]
+			}
+			for _, i := range []int{0, len(tokens) / 2, len(tokens) - 1} {
+				if _, err := far.Verify(t.Context(), client, tokens[i].jwt); err != nil {
+					t.Fatalf("%v: a JWT of age %v: %v", now, now.Sub(tokens[i].at), err)
+				}
+				out.verify(t, tokens[i].jwt, now)
+			}
+			header, _, _ := strings.Cut(jwt, ".")
+			signers[header] = true
+			time.Sleep(30 * time.Minute)
+			// In whatever order the nodes get to it.
+			for _, m := range []*session.Manager{far, w.Manager} {
+				if err := m.Load(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := len(kids(t, far)); n == 0 || n > 3 {
+				t.Fatalf("%d keys published", n)
+			}
+			if n := len(w.store.keys); n > 4 {
+				t.Fatalf("%d keys kept", n)
+			}
+		}
+		if n := len(signers); n < 4 || n > 6 {
+			t.Errorf("%d keys signed in 10 days, want one for each two", n)
+		}
+	})
+}
+
+func TestRunRotatesAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *session.Config) {
+			c.Now, c.KeyLifetime, c.PublishAhead = time.Now, time.Hour, 20*time.Minute
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		first := kids(t, w.Manager)
+		time.Sleep(41 * time.Minute)
+		synctest.Wait()
+		if got := kids(t, w.Manager); len(got) != 2 {
+			t.Errorf("published %v before the first key's end, want the next one too", got)
+		}
+		w.store.setDown(fault.New(fault.Unavailable, "down"))
+		time.Sleep(10 * time.Minute)
+		if _, jwt := w.signIn(t, newClient("client-a"), nil); jwt == "" {
+			t.Error("no JWT while the store is down")
+		}
+		w.store.setDown(nil)
+		time.Sleep(26 * time.Hour)
+		synctest.Wait()
+		for _, kid := range kids(t, w.Manager) {
+			if kid == first[0] {
+				t.Error("the first key is still published")
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// Of many nodes that start on an empty store, one makes the key.
+func TestFirstStart(t *testing.T) {
+	w := newWorld(t)
+	w.store.keys = nil
+	var nodes sync.WaitGroup
+	for range 16 {
+		nodes.Go(func() {
+			m, err := session.New(w.config)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := m.Load(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	nodes.Wait()
+	if n := len(w.store.keys); n != 1 {
+		t.Errorf("%d keys, want 1", n)
+	}
+}
+
+func TestOperator(t *testing.T) {
+	w := newWorld(t)
+	client := newClient("client-a")
+	_, token := w.signIn(t, client, nil)
+	states := func() string {
+		t.Helper()
+		list, err := w.ListKeys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, k := range list {
+			out = append(out, string(k.State))
+		}
+		return strings.Join(out, " ")
+	}
+	want := func(s string) {
+		t.Helper()
+		if got := states(); got != s {
+			t.Fatalf("keys are %q, want %q", got, s)
+		}
+	}
+	want("active")
+	next, err := w.RotateNow(t.Context(), false)
+	if err != nil || next.State != session.KeyNext || !next.ActiveAt.Equal(start.Add(time.Hour)) {
+		t.Fatalf("%+v, %v", next, err)
+	}
+	want("active next")
+	if again, err := w.RotateNow(t.Context(), false); err != nil || again.KID != next.KID {
+		t.Fatalf("a second rotation: %+v, %v", again, err)
+	}
+	w.clock.advance(time.Hour)
+	want("retiring active")
+	_, token2 := w.signIn(t, client, nil)
+
+	// The active key leaked: a new one signs at once, and its JWTs are void.
+	far := w.node(t)
+	if _, err := far.Verify(t.Context(), client, token2); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Retire(t.Context(), next.KID); err != nil {
+		t.Fatal(err)
+	}
+	want("retiring retired active")
+	_, err = w.Verify(t.Context(), client, token2)
+	wantFault(t, err, fault.InvalidAuthorization)
+	if err := far.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = far.Verify(t.Context(), client, token2)
+	wantFault(t, err, fault.InvalidAuthorization)
+	_, token3 := w.signIn(t, client, nil)
+	w.mustVerify(t, client, token3)
+
+	// A node that has not seen the new key yet learns of it from the JWT.
+	immediate, err := w.RotateNow(t.Context(), true)
+	if err != nil || immediate.State != session.KeyActive {
+		t.Fatalf("%+v, %v", immediate, err)
+	}
+	w.clock.advance(time.Second)
+	_, token4 := w.signIn(t, client, nil)
+	if _, err := far.Verify(t.Context(), client, token4); err != nil {
+		t.Errorf("another node: %v", err)
+	}
+	wantFault(t, w.Retire(t.Context(), "unknown"), fault.NotFound)
+
+	w.clock.advance(50 * time.Hour)
+	if err := w.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want("active")
+	_, err = w.Verify(t.Context(), client, token)
+	wantFault(t, err, fault.InvalidAuthorization)
+}
+
+func TestRetireNextKey(t *testing.T) {
+	w := newWorld(t)
+	next, err := w.RotateNow(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Retire(t.Context(), next.KID); err != nil {
+		t.Fatal(err)
+	}
+	client := newClient("client-a")
+	for range 4 {
+		_, jwt := w.signIn(t, client, nil)
+		w.mustVerify(t, client, jwt)
+		for _, kid := range kids(t, w.Manager) {
+			if kid == next.KID {
+				t.Fatal("a withdrawn key is published")
+			}
+		}
+		w.clock.advance(time.Hour)
+		if err := w.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAlgorithmChange(t *testing.T) {
+	w := newWorld(t)
+	client := newClient("client-a", func(s *tenant.Settings) {
+		s.TokenLifetime, s.SessionIdle = tenant.Duration(time.Hour*24), tenant.Duration(time.Hour*24)
+	})
+	_, token := w.signIn(t, client, nil)
+	w.config.Algorithm = session.EdDSA
+	ed := w.node(t)
+	for range 5 { // nodes that disagree do not make keys without end
+		if err := w.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := ed.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.store.keys); n != 2 {
+		t.Fatalf("%d keys", n)
+	}
+	w.clock.advance(time.Hour)
+	w.Manager = ed
+	_, token2 := w.signIn(t, client, nil)
+	if !strings.Contains(string(ed.OpenIDConfiguration()), `["ES256","EdDSA"]`) {
+		t.Errorf("discovery %s", ed.OpenIDConfiguration())
+	}
+	w.mustVerify(t, client, token)
+	w.mustVerify(t, client, token2)
+}
+
+func TestLoadFailures(t *testing.T) {
+	w := newWorld(t)
+	w.config.Keys = newRing(t)
+	m, err := session.New(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Load(t.Context()); err == nil {
+		t.Error("loaded keys of another key ring")
+	}
+	if n := len(w.store.keys); n != 1 {
+		t.Errorf("%d keys: a wrong key ring made one", n)
+	}
+	_, err = m.Mint(t.Context(), newClient("client-a"), w.Grant(newClient("client-a"), nil, [16]byte{}, start).Session, start)
+	wantFault(t, err, fault.Unavailable)
+
+	w.store.setDown(fault.New(fault.Unavailable, "down"))
+	wantFault(t, w.Load(t.Context()), fault.Unavailable)
+}
+
+// Unknown kids make a node read its keys again, but not for each of them.
+func TestUnknownKIDReloadsSeldom(t *testing.T) {
+	w := newWorld(t)
+	client := newClient("client-a")
+	_, good := w.signIn(t, client, nil)
+	w.clock.advance(time.Minute)
+	w.store.mu.Lock()
+	before := w.store.keyLoads
+	w.store.mu.Unlock()
+	own := w.ownKey(t)
+	for i := range 20 {
+		kid := strings.Repeat(string(rune('a'+i)), 43)
+		_, err := w.Verify(t.Context(), client,
+			sign(t, jose.ES256, jose.JSONWebKey{Key: own.Key, KeyID: kid}, payloadOf(t, good), nil))
+		wantFault(t, err, fault.InvalidAuthorization)
+	}
+	if n := w.store.keyLoads - before; n != 1 {
+		t.Errorf("%d loads", n)
+	}
+}
+
+// go-oidc knows nothing of this package: discovery, key set and JWT must do.
+func TestIndependentVerifier(t *testing.T) {
+	for _, alg := range []string{session.ES256, session.EdDSA} {
+		t.Run(alg, func(t *testing.T) {
+			var m *session.Manager
+			mux := http.NewServeMux()
+			serve := func(body func() []byte) http.HandlerFunc {
+				return func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", "application/json")
+					_, _ = w.Write(body())
+				}
+			}
+			mux.Handle("GET /.well-known/openid-configuration", serve(func() []byte { return m.OpenIDConfiguration() }))
+			mux.Handle("GET /.well-known/jwks.json", serve(func() []byte { body, _ := m.JWKS(); return body }))
+			server := httptest.NewServer(mux)
+			defer server.Close()
+			w := newWorld(t, func(c *session.Config) { c.Issuer, c.Algorithm, c.Now = server.URL, alg, time.Now })
+			m = w.Manager
+
+			provider, err := oidc.NewProvider(t.Context(), server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			verifier := provider.Verifier(&oidc.Config{ClientID: "client-a"})
+			s, first := w.signIn(t, newClient("client-a"), nil)
+			if _, err := w.RotateNow(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			_, second := w.signIn(t, newClient("client-a"), nil)
+			for _, jwt := range []string{first, second, first} {
+				token, err := verifier.Verify(t.Context(), jwt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if jwt == first && token.Subject != "user-test-"+s.User.String() {
+					t.Errorf("subject %q", token.Subject)
+				}
+			}
+			_, other := w.signIn(t, newClient("client-b"), nil)
+			if _, err := verifier.Verify(t.Context(), other); err == nil {
+				t.Error("another client's JWT verifies")
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	w := newWorld(t)
+	for name, change := range map[string]func(*session.Config){
+		"no store":      func(c *session.Config) { c.Store = nil },
+		"no phone id":   func(c *session.Config) { c.PhoneID = nil },
+		"no issuer":     func(c *session.Config) { c.Issuer = "" },
+		"issuer query":  func(c *session.Config) { c.Issuer = "https://a.example?x" },
+		"issuer scheme": func(c *session.Config) { c.Issuer = "ftp://a.example" },
+		"HS256":         func(c *session.Config) { c.Algorithm = "HS256" },
+		"ahead":         func(c *session.Config) { c.PublishAhead = session.JWKSMaxAge },
+		"lifetime":      func(c *session.Config) { c.KeyLifetime = time.Hour },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := w.config
+			change(&c)
+			if _, err := session.New(c); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"crypto/rand"
+
+	"github.com/google/uuid"
+)
+
+// The identifiers are 16-byte UUIDs (RFC 9562), one type each so that they
+// cannot be mixed up.
+type (
+	// PhoneID is the blind index of a number within a client: derived with a
+	// keyed PRF (UUIDv8), so the same client and number always meet.
+	PhoneID [16]byte
+	// ChallengeID is random; the code is derived from it.
+	ChallengeID [16]byte
+	// MessageID is a UUIDv7, so that a log ordered by it is ordered by time.
+	MessageID [16]byte
+	// UserID names the person behind a verified phone or a trusted subject.
+	UserID [16]byte
+	// SessionID is a UUIDv7 (the JWT's sid).
+	SessionID [16]byte
+)
+
+func (id PhoneID) String() string     { return uuid.UUID(id).String() }
+func (id ChallengeID) String() string { return uuid.UUID(id).String() }
+func (id MessageID) String() string   { return uuid.UUID(id).String() }
+func (id UserID) String() string      { return uuid.UUID(id).String() }
+func (id SessionID) String() string   { return uuid.UUID(id).String() }
+
+// NewChallengeID returns 128 random bits.
+func NewChallengeID() (id ChallengeID) {
+	_, _ = rand.Read(id[:]) // never fails, see crypto/rand.Read
+	return id
+}
+
+// NewMessageID returns an id that sorts after those made before it.
+func NewMessageID() MessageID { return MessageID(uuid.Must(uuid.NewV7())) }
+
+// ParsePhoneID reads the canonical form, 36 lower-case characters, and nothing
+// else.
+func ParsePhoneID(s string) (PhoneID, bool) {
+	id, err := uuid.Parse(s)
+	if err != nil || id.String() != s {
+		return PhoneID{}, false
+	}
+	return PhoneID(id), true
+}

@@ -1,0 +1,89 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"codeword/internal/store"
+)
+
+// Backup writes a consistent copy of the database to a file that must not
+// exist, while the service goes on.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return fmt.Errorf("sqlite: backup: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("sqlite: backup: %w", err)
+	}
+	// The copy gets its own connection: read-pool connections may not write,
+	// not even to another file.
+	conn, err := sqlite.OpenConn(s.path, sqlite.OpenReadWrite)
+	if err != nil {
+		return fmt.Errorf("sqlite: backup: %w", err)
+	}
+	conn.SetInterrupt(ctx.Done())
+	stmt, _, err := conn.PrepareTransient(`VACUUM INTO ?`)
+	if err == nil {
+		err = errors.Join(query{stmt: stmt}.text(path).exec(), stmt.Finalize())
+	}
+	conn.SetInterrupt(nil)
+	if err = errors.Join(err, conn.Close()); err == nil {
+		return syncFile(path)
+	}
+	return errors.Join(fmt.Errorf("sqlite: backup: %w", err), os.Remove(path))
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // just written
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Check reads a whole database file and reports damage, or that it is none of
+// ours.
+func Check(ctx context.Context, path string) error {
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+	if err != nil {
+		return err
+	}
+	conn.SetInterrupt(ctx.Done())
+	app, verdict := int64(0), ""
+	_, err = prepare(conn, `PRAGMA application_id`).one(func(s *sqlite.Stmt) { app = s.ColumnInt64(0) })
+	if err == nil {
+		_, err = prepare(conn, `PRAGMA integrity_check(1)`).one(func(s *sqlite.Stmt) { verdict = s.ColumnText(0) })
+	}
+	conn.SetInterrupt(nil)
+	if err = errors.Join(err, conn.Close()); err != nil {
+		return err
+	}
+	if app != appID {
+		return errors.New("not a codeword database")
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("damaged: %s", verdict)
+	}
+	return nil
+}
+
+// CodeKeyUses counts live challenges and unsettled messages whose code follows
+// from that key version.
+func (s *Store) CodeKeyUses(ctx context.Context, now time.Time, version uint32) (n int, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		_, err := prepare(conn, `SELECT
+				(SELECT COUNT(*) FROM challenges WHERE key_version = ?1 AND expires_at > ?2) +
+				(SELECT COUNT(*) FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL AND key_version = ?1 AND status = ?3)`).
+			int(int64(version)).time(now).int(int64(store.MessageQueued)).
+			one(func(st *sqlite.Stmt) { n = st.ColumnInt(0) })
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,238 @@
+package storetest
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"codeword/internal/fault"
+	"codeword/internal/guard"
+	"codeword/internal/store"
+)
+
+func modelChecks() []check {
+	return []check{{name: "any sequence does what the model does", run: followsModel}}
+}
+
+// The limits of the model are tight, so that short sequences meet them.
+const modelAttempts = 3
+
+func modelLimits() *store.PhoneLimits {
+	return &store.PhoneLimits{
+		Burst:    guard.Bucket{Burst: 3, Every: time.Minute},
+		Day:      guard.Window{Max: 6, Period: time.Hour},
+		Failures: guard.Window{Max: 7, Period: time.Hour},
+	}
+}
+
+// model is the store as plain memory, one operation after the other.
+type model struct {
+	now      time.Time
+	phones   []*phoneModel
+	sessions []store.Session
+}
+
+type phoneModel struct {
+	id              store.PhoneID
+	live            map[store.Binding]*store.Challenge
+	burst           time.Time
+	sends, failures []time.Time
+	user            *store.UserID
+	log             []store.MessageID
+	codes           []store.ChallengeID
+}
+
+// wait is how long until another event fits into the window.
+func wait(events []time.Time, now time.Time, w guard.Window) time.Duration {
+	if len(events) < w.Max {
+		return 0
+	}
+	return max(0, events[len(events)-w.Max].Add(w.Period).Sub(now))
+}
+
+// start tells the refusal of a send, or carries it out and tells the challenge.
+func (p *phoneModel) start(in store.Start) (store.Challenge, *fault.Error) {
+	burst := in.PhoneLimits.Burst.Take(in.Now, p.burst)
+	refused := &fault.Error{}
+	for _, l := range []fault.Error{
+		{Kind: fault.LimitSMS, Limit: store.LimitPhoneBurst, RetryAfter: burst.RetryAfter},
+		{Kind: fault.LimitSMS, Limit: store.LimitPhoneDay, RetryAfter: wait(p.sends, in.Now, in.PhoneLimits.Day)},
+		{Kind: fault.LimitOTP, Limit: store.LimitPhoneFailures, RetryAfter: wait(p.failures, in.Now, in.PhoneLimits.Failures)},
+	} {
+		if l.RetryAfter > refused.RetryAfter {
+			refused = &l
+		}
+	}
+	if refused.RetryAfter > 0 {
+		return store.Challenge{}, refused
+	}
+	p.burst, p.sends, p.log = burst.Next, append(p.sends, in.Now), append(p.log, in.Message)
+	ch := p.alive(in.Challenge.Binding, in.Now)
+	if ch == nil {
+		ch = &in.Challenge
+		p.live[ch.Binding] = ch
+		p.codes = append(p.codes, ch.ID)
+	}
+	return *ch, nil
+}
+
+// alive is the challenge of a binding that still takes attempts, or nil.
+func (p *phoneModel) alive(b store.Binding, now time.Time) *store.Challenge {
+	if ch := p.live[b]; ch != nil && now.Before(ch.ExpiresAt) && ch.Attempts < modelAttempts {
+		return ch
+	}
+	return nil
+}
+
+// attempt tells the refusal of a guess, or carries it out.
+func (p *phoneModel) attempt(in store.Attempt, code store.ChallengeID) *fault.Error {
+	if retry := wait(p.failures, in.Now, in.Failures); retry > 0 && len(p.log) > 0 {
+		return &fault.Error{Kind: fault.LimitOTP, Limit: store.LimitPhoneFailures, RetryAfter: retry}
+	}
+	ch := p.alive(in.Binding, in.Now)
+	if ch == nil {
+		ch = p.alive("", in.Now)
+	}
+	switch {
+	case ch == nil:
+		return &fault.Error{Kind: fault.WrongCode}
+	case ch.ID != code:
+		ch.Attempts++
+		p.failures = append(p.failures, in.Now)
+		return &fault.Error{
+			Kind:      fault.WrongCode,
+			Retryable: ch.Attempts < modelAttempts && wait(p.failures, in.Now, in.Failures) == 0,
+		}
+	}
+	delete(p.live, ch.Binding)
+	if p.user == nil {
+		p.user = &in.Grant.Session.User
+	}
+	return nil
+}
+
+func followsModel(t *testing.T, s *suite) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &model{now: at(0)}
+		for range 2 {
+			m.phones = append(m.phones, &phoneModel{id: random(), live: make(map[store.Binding]*store.Challenge)})
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"send":    func(rt *rapid.T) { m.send(rt, s) },
+			"resend":  func(rt *rapid.T) { m.send(rt, s) },
+			"guess":   func(rt *rapid.T) { m.guess(rt, s) },
+			"reguess": func(rt *rapid.T) { m.guess(rt, s) },
+			"session": func(rt *rapid.T) { m.session(rt, s) },
+			"advance": func(rt *rapid.T) {
+				steps := []time.Duration{time.Millisecond, time.Minute, time.Minute, ttl - time.Millisecond, ttl, time.Hour}
+				m.now = m.now.Add(rapid.SampledFrom(steps).Draw(rt, "by"))
+			},
+			"sweep": func(rt *rapid.T) {
+				_, err := s.SweepExpired(context.Background(), store.Sweep{Now: m.now, KeepMessages: keep, Limit: rapid.IntRange(1, 50).Draw(rt, "limit")})
+				ok(rt, "SweepExpired", err)
+			},
+			"reopen": func(rt *rapid.T) {
+				if !slices.Contains(s.engine.Lacks, Durable) && rapid.IntRange(0, 9).Draw(rt, "once in ten") == 0 {
+					s.reopen(t)
+				}
+			},
+			"": func(rt *rapid.T) { m.compare(rt, s) },
+		})
+	})
+}
+
+func binding(rt *rapid.T) store.Binding {
+	return rapid.SampledFrom([]store.Binding{"", "", "a", "b"}).Draw(rt, "binding")
+}
+
+// agree compares what the store answered with what the model says.
+func agree(rt *rapid.T, err error, want *fault.Error) {
+	rt.Helper()
+	if want == nil {
+		ok(rt, "the model passes, the store", err)
+		return
+	}
+	f := refusal(rt, "the model refuses, the store", err, want.Kind)
+	if f.Limit != want.Limit || f.RetryAfter != want.RetryAfter || f.Retryable != want.Retryable {
+		rt.Fatalf("refused with %+v, want %+v", f, want)
+	}
+}
+
+func (m *model) send(rt *rapid.T, s *suite) {
+	p := rapid.SampledFrom(m.phones).Draw(rt, "phone")
+	in := s.intent(p.id, m.now)
+	in.Challenge.Binding, in.MaxAttempts, in.PhoneLimits = binding(rt), modelAttempts, modelLimits()
+	out, err := s.StartChallenge(context.Background(), in)
+	ch, refused := p.start(in)
+	agree(rt, err, refused)
+	if refused == nil && !reflect.DeepEqual(out, store.Started{Phone: p.id, Challenge: ch}) {
+		rt.Fatalf("started %+v, want %+v", out, ch)
+	}
+}
+
+// guess tries a code that the phone was sent at any time, or one that it was
+// not.
+func (m *model) guess(rt *rapid.T, s *suite) {
+	p := rapid.SampledFrom(m.phones).Draw(rt, "phone")
+	code := store.ChallengeID(random())
+	if back := rapid.IntRange(0, 3).Draw(rt, "code"); back > 0 && back <= len(p.codes) {
+		code = p.codes[len(p.codes)-back]
+	}
+	in := s.guess(p.id, m.now, code)
+	in.Binding, in.MaxAttempts, in.Failures = binding(rt), modelAttempts, modelLimits().Failures
+	out, err := s.Attempt(context.Background(), in)
+	refused := p.attempt(in, code)
+	agree(rt, err, refused)
+	if refused == nil {
+		want := in.Grant.Session
+		want.Client, want.Phone, want.User = s.client, p.id, *p.user
+		if !reflect.DeepEqual(out, want) {
+			rt.Fatalf("granted %+v, want %+v", out, want)
+		}
+		m.sessions = append(m.sessions, want)
+	}
+}
+
+// session uses, or ends, one of the sessions so far.
+func (m *model) session(rt *rapid.T, s *suite) {
+	if len(m.sessions) == 0 {
+		rt.Skip("no session yet")
+	}
+	sess := &m.sessions[rapid.IntRange(0, len(m.sessions)-1).Draw(rt, "session")]
+	if rapid.Bool().Draw(rt, "revoke") {
+		ok(rt, "RevokeSession", s.RevokeSession(context.Background(), m.now, sess.ID))
+		sess.ExpiresAt = time.Time{}
+		return
+	}
+	expires := m.now.Add(idle)
+	ok(rt, "TouchSession", s.TouchSession(context.Background(), m.now, sess.ID, expires))
+	if sess.ExpiresAt.After(m.now) && expires.After(sess.ExpiresAt) {
+		sess.ExpiresAt = expires
+	}
+}
+
+// compare looks at all that can be seen without changing it.
+func (m *model) compare(rt *rapid.T, s *suite) {
+	for _, p := range m.phones {
+		want := slices.Clone(p.log)
+		slices.SortFunc(want, func(a, b store.MessageID) int { return slices.Compare(b[:], a[:]) })
+		if got := ids(s.sent(rt, p.id)); !slices.Equal(got, want) {
+			rt.Fatalf("messages %v, want %v", got, want)
+		}
+	}
+	for _, want := range m.sessions {
+		got, err := s.Session(context.Background(), m.now, want.ID)
+		if !want.ExpiresAt.After(m.now) {
+			refusal(rt, "Session", err, fault.InvalidAuthorization)
+			continue
+		}
+		ok(rt, "Session", err)
+		if !reflect.DeepEqual(got, want) {
+			rt.Fatalf("session %+v, want %+v", got, want)
+		}
+	}
+}

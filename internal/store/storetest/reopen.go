@@ -1,0 +1,93 @@
+package storetest
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"codeword/internal/fault"
+	"codeword/internal/guard"
+	"codeword/internal/store"
+)
+
+func reopenChecks() []check {
+	return []check{
+		{name: "everything is there again", run: allIsThereAgain, alone: true, needs: Durable},
+		{name: "a closed store answers nothing", run: closedAnswersNothing},
+		{name: "ping", run: func(t *testing.T, s *suite) { ok(t, "Ping", s.Ping(t.Context())) }},
+	}
+}
+
+func allIsThereAgain(t *testing.T, s *suite) {
+	phone, key := store.PhoneID(random()), newIdempotency(at(day))
+	limited := func(now time.Time, key *store.Idempotency) store.Start {
+		in := s.keyed(phone, now, key)
+		in.Charges = []store.Charge{{Name: "charge", Key: "key", OfClient: true, Bucket: guard.Bucket{Burst: 1, Every: 10 * time.Second}}}
+		return in
+	}
+	ch := s.start(t, limited(at(0), key)).Challenge
+	miss := func(kind fault.Kind) *fault.Error {
+		in := s.guess(phone, at(0), random())
+		in.Failures = guard.Window{Max: 3, Period: day}
+		return s.fail(t, in, kind)
+	}
+	miss(fault.WrongCode)
+	miss(fault.WrongCode)
+	sess, revoked := s.signIn(t, at(0)), s.signIn(t, at(0))
+	ok(t, "RevokeSession", s.RevokeSession(t.Context(), at(0), revoked.ID))
+	ok(t, "AddSigningKey", s.AddSigningKey(t.Context(), signingKey("k", at(0)), ""))
+	ok(t, "CreateClient", s.CreateClient(t.Context(), newClient("c", newSecret("s"))))
+	clients, err := s.Clients(t.Context())
+	ok(t, "Clients", err)
+	claimed := s.claim(t, at(0), 1)
+	messages := s.sent(t, phone)
+
+	s.reopen(t)
+
+	if f := s.refuse(t, limited(at(0), nil), fault.LimitClient); f.RetryAfter != 10*time.Second {
+		t.Errorf("the charge's wait is %v", f.RetryAfter)
+	}
+	if !s.start(t, limited(at(0), key)).Replayed {
+		t.Error("the idempotency key is gone")
+	}
+	if got := s.alive(t, at(0), sess.ID); !reflect.DeepEqual(got, sess) {
+		t.Errorf("session %+v, want %+v", got, sess)
+	}
+	s.gone(t, at(0), revoked.ID)
+	s.keys(t, signingKey("k", at(0)))
+	if got, err := s.Clients(t.Context()); err != nil || !reflect.DeepEqual(got, clients) {
+		t.Errorf("clients %+v (%v), want %+v", got, err, clients)
+	}
+	if got := s.sent(t, phone); !reflect.DeepEqual(got, messages) {
+		t.Errorf("messages %+v, want %+v", got, messages)
+	}
+	if got := s.claim(t, at(0), 10); len(got) != 2 {
+		t.Errorf("claimed %d messages, want the 2 that were not claimed", len(got))
+	}
+	s.record(t, at(0), 1, store.Outcome{ID: claimed[0].ID, Claims: 1, Status: store.MessageSent})
+	if again := s.send(t, phone, at(time.Second)); again.ID != ch.ID || again.Attempts != 2 {
+		t.Errorf("challenge %+v, want %v with 2 attempts", again, ch.ID)
+	}
+	if f := miss(fault.WrongCode); f.Retryable {
+		t.Error("the failures were forgotten")
+	}
+	miss(fault.LimitOTP)
+	if again := s.signInto(t, sess.Phone, at(time.Minute)); again.User != sess.User {
+		t.Error("the phone's user was forgotten")
+	}
+}
+
+func closedAnswersNothing(t *testing.T, s *suite) {
+	closed := s.engine.open(t)
+	phone := store.PhoneID(random())
+	ch := closed.send(t, phone, at(0))
+	ok(t, "Close", closed.Close())
+	closed.refuse(t, closed.intent(random(), at(0)), fault.Unavailable)
+	closed.fail(t, closed.guess(phone, at(0), ch.ID), fault.Unavailable)
+	_, err := closed.Session(t.Context(), at(0), random())
+	refusal(t, "Session", err, fault.Unavailable)
+	_, err = closed.Clients(t.Context())
+	refusal(t, "Clients", err, fault.Unavailable)
+	refusal(t, "Ping", closed.Ping(t.Context()), fault.Unavailable)
+	ok(t, "Close again", closed.Close())
+}

@@ -1,0 +1,200 @@
+package tenant
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+// maxSecrets is how many secrets of a client can be live at once: the old one
+// and the new one of a rotation.
+const maxSecrets = 2
+
+// Errors of the rotation of a secret.
+var (
+	ErrRotating    = errors.New("a rotation is under way: finish or cancel it first")
+	ErrNotRotating = errors.New("no rotation is under way")
+)
+
+// Create stores a new client and returns it with its secret, which is shown
+// this once and cannot be read again. An empty id gets a fresh one.
+func (r *Registry) Create(ctx context.Context, id, name string, live bool, settings []byte) (store.Client, string, error) {
+	if err := checkName(name); err != nil {
+		return store.Client{}, "", err
+	}
+	if _, err := ParseSettings(settings); err != nil {
+		return store.Client{}, "", err
+	}
+	if id == "" {
+		id = "client-" + envOf(live) + "-" + uuid.NewString()
+	}
+	clear, secret, err := r.NewSecret(id)
+	if err != nil {
+		return store.Client{}, "", err
+	}
+	if len(settings) == 0 {
+		settings = []byte("{}")
+	}
+	c := store.Client{
+		ID: id, Name: name, Live: live, Settings: settings,
+		Secrets: []store.Secret{secret}, CreatedAt: r.now(), Revision: 1,
+	}
+	if err := r.store.CreateClient(ctx, c); err != nil {
+		return store.Client{}, "", err
+	}
+	return c, clear, nil
+}
+
+func envOf(live bool) string {
+	if live {
+		return "live"
+	}
+	return "test"
+}
+
+func checkName(name string) error {
+	if name == "" || len(name) > 64 {
+		return errors.New("name: 1 to 64 bytes")
+	}
+	return nil
+}
+
+// Find returns one stored client; fault.NotFound.
+func (r *Registry) Find(ctx context.Context, id string) (store.Client, error) {
+	rows, err := r.store.Clients(ctx)
+	if err != nil {
+		return store.Client{}, err
+	}
+	for _, row := range rows {
+		if row.ID == id {
+			return row, nil
+		}
+	}
+	return store.Client{}, fault.New(fault.NotFound, "no client "+id)
+}
+
+// change applies f to the stored client and writes it back, once more from the
+// start when somebody else was faster.
+func (r *Registry) change(ctx context.Context, id string, f func(*store.Client) error) (store.Client, error) {
+	const tries = 5
+	for i := 0; ; i++ {
+		row, err := r.Find(ctx, id)
+		if err != nil {
+			return row, err
+		}
+		if err := f(&row); err != nil {
+			return row, err
+		}
+		err = r.store.UpdateClient(ctx, row)
+		if err == nil {
+			row.Revision++
+			return row, nil
+		}
+		if !fault.Is(err, fault.Conflict) || i == tries {
+			return row, err
+		}
+	}
+}
+
+// Update renames a client (unless name is empty) and merges changed settings
+// over the stored ones (RFC 7396: null resets a field to its default).
+func (r *Registry) Update(ctx context.Context, id, name string, patch []byte) (store.Client, error) {
+	return r.change(ctx, id, func(c *store.Client) error {
+		if name != "" {
+			if err := checkName(name); err != nil {
+				return err
+			}
+			c.Name = name
+		}
+		merged, err := mergeSettings(c.Settings, patch)
+		if err != nil {
+			return err
+		}
+		if _, err := ParseSettings(merged); err != nil {
+			return err
+		}
+		c.Settings = merged
+		return nil
+	})
+}
+
+func mergeSettings(stored, patch []byte) ([]byte, error) {
+	fields := make(map[string]json.RawMessage)
+	if err := json.Unmarshal(stored, &fields); err != nil {
+		return nil, fmt.Errorf("stored settings: %w", err)
+	}
+	if len(patch) == 0 {
+		return stored, nil
+	}
+	var changes map[string]json.RawMessage
+	if err := json.Unmarshal(patch, &changes); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	for name, value := range changes {
+		if bytes.Equal(bytes.TrimSpace(value), []byte("null")) {
+			delete(fields, name)
+			continue
+		}
+		fields[name] = value
+	}
+	return json.Marshal(fields)
+}
+
+// SetDisabled switches a client off or on again.
+func (r *Registry) SetDisabled(ctx context.Context, id string, disabled bool) (store.Client, error) {
+	return r.change(ctx, id, func(c *store.Client) error {
+		switch {
+		case !disabled:
+			c.DisabledAt = time.Time{}
+		case c.DisabledAt.IsZero():
+			c.DisabledAt = r.now()
+		}
+		return nil
+	})
+}
+
+// StartRotation adds a second secret and returns it; both work until Finish or
+// Cancel.
+func (r *Registry) StartRotation(ctx context.Context, id string) (clear string, err error) {
+	_, err = r.change(ctx, id, func(c *store.Client) error {
+		if len(c.Secrets) >= maxSecrets {
+			return ErrRotating
+		}
+		var secret store.Secret
+		if clear, secret, err = r.NewSecret(id); err != nil {
+			return err
+		}
+		c.Secrets = append(c.Secrets, secret)
+		return nil
+	})
+	return clear, err
+}
+
+// FinishRotation ends the old secret.
+func (r *Registry) FinishRotation(ctx context.Context, id string) error {
+	return r.endRotation(ctx, id, func(s []store.Secret) []store.Secret { return s[len(s)-1:] })
+}
+
+// CancelRotation ends the new secret.
+func (r *Registry) CancelRotation(ctx context.Context, id string) error {
+	return r.endRotation(ctx, id, func(s []store.Secret) []store.Secret { return s[:1] })
+}
+
+func (r *Registry) endRotation(ctx context.Context, id string, keep func([]store.Secret) []store.Secret) error {
+	_, err := r.change(ctx, id, func(c *store.Client) error {
+		if len(c.Secrets) < maxSecrets {
+			return ErrNotRotating
+		}
+		c.Secrets = keep(c.Secrets)
+		return nil
+	})
+	return err
+}

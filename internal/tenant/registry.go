@@ -1,0 +1,236 @@
+package tenant
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+// MaxAge is how old a node's view of the clients may be: a disabled client or a
+// cancelled secret is refused everywhere within this time.
+const MaxAge = time.Second
+
+// reloadEvery keeps the view younger than MaxAge.
+const reloadEvery = MaxAge / 2
+
+// useFlushEvery is how often last-used times of secrets are written.
+const useFlushEvery = 10 * time.Second
+
+// maxSecret bounds what is hashed for a presented secret, in bytes.
+const maxSecret = 256
+
+// Store is the part of the ledger that keeps clients.
+type Store interface {
+	Clients(ctx context.Context) ([]store.Client, error)
+	CreateClient(ctx context.Context, c store.Client) error
+	UpdateClient(ctx context.Context, c store.Client) error
+	RecordSecretUse(ctx context.Context, uses []store.SecretUse) error
+}
+
+// Keys hashes secrets with a versioned key.
+type Keys interface {
+	Index(version uint32, input []byte) ([32]byte, error)
+	IndexVersion() uint32
+}
+
+// Config is what a Registry needs.
+type Config struct {
+	Store Store
+	Keys  Keys
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Registry answers who a caller is from memory, and refreshes that memory.
+type Registry struct {
+	store   Store
+	keys    Keys
+	now     func() time.Time
+	log     *slog.Logger
+	clients atomic.Pointer[map[string]*Client]
+	decoy   *Client
+	// uses maps client and secret to the last use not yet written.
+	useMu sync.Mutex
+	uses  map[[2]string]int64
+}
+
+// NewRegistry returns an empty registry; call Load before serving.
+func NewRegistry(cfg Config) *Registry {
+	r := &Registry{store: cfg.Store, keys: cfg.Keys, now: cfg.Now, log: cfg.Log, uses: make(map[[2]string]int64)}
+	r.clients.Store(&map[string]*Client{})
+	// An unknown client is compared with this one, so that it costs the same.
+	var hash [32]byte
+	_, _ = rand.Read(hash[:]) // never fails, see crypto/rand.Read
+	r.decoy = &Client{secrets: []store.Secret{{KeyVersion: cfg.Keys.IndexVersion(), Hash: hash[:]}}}
+	return r
+}
+
+// Load reads all clients. A client whose settings this version cannot read is
+// left out and logged: refusing one beats refusing all.
+func (r *Registry) Load(ctx context.Context) error {
+	rows, err := r.store.Clients(ctx)
+	if err != nil {
+		return err
+	}
+	old := *r.clients.Load()
+	next := make(map[string]*Client, len(rows))
+	for _, row := range rows {
+		if c := old[row.ID]; c != nil && c.Revision == row.Revision {
+			next[row.ID] = c
+			continue
+		}
+		c, err := Parse(row)
+		if err != nil {
+			r.log.ErrorContext(ctx, "client has settings that cannot be read and is refused", "client", row.ID, "error", err)
+			continue
+		}
+		next[row.ID] = c
+	}
+	r.clients.Store(&next)
+	return nil
+}
+
+// Run keeps the registry fresh until ctx ends, then writes the last-used times
+// once more.
+func (r *Registry) Run(ctx context.Context) error {
+	reload := time.NewTicker(reloadEvery)
+	defer reload.Stop()
+	flush := time.NewTicker(useFlushEvery)
+	defer flush.Stop()
+	for {
+		select {
+		case <-reload.C:
+			if err := r.Load(ctx); err != nil && ctx.Err() == nil {
+				r.log.WarnContext(ctx, "clients could not be refreshed", "error", err)
+			}
+		case <-flush.C:
+			r.flushUses(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			r.flushUses(last)
+			return nil
+		}
+	}
+}
+
+// Client returns a client by id, disabled ones included, or nil.
+func (r *Registry) Client(id string) *Client { return (*r.clients.Load())[id] }
+
+// Clients lists all readable clients in no order.
+func (r *Registry) Clients() []*Client {
+	all := *r.clients.Load()
+	out := make([]*Client, 0, len(all))
+	for _, c := range all {
+		out = append(out, c)
+	}
+	return out
+}
+
+// Authenticate returns the client that the credentials belong to. An unknown
+// client, a disabled one and a wrong secret are one answer and take one time:
+// fault.InvalidCredentials.
+func (r *Registry) Authenticate(id, secret string) (*Client, error) {
+	c := r.Client(id)
+	known := c != nil && !c.Disabled
+	judge := c
+	if !known {
+		judge = r.decoy
+	}
+	matched := r.match(id, judge.secrets, secret)
+	if !known || matched < 0 {
+		return nil, fault.New(fault.InvalidCredentials, "client is unknown or disabled, or the secret is wrong")
+	}
+	r.noteUse(id, judge.secrets[matched].ID)
+	return c, nil
+}
+
+// match returns the index of the secret that was presented, or -1. It looks at
+// all of them whatever it finds.
+func (r *Registry) match(id string, secrets []store.Secret, presented string) int {
+	if len(presented) > maxSecret {
+		presented = presented[:maxSecret] // no stored secret is that long
+	}
+	found := -1
+	var hash [32]byte
+	var version uint32
+	for i := range secrets {
+		if i == 0 || secrets[i].KeyVersion != version {
+			version = secrets[i].KeyVersion
+			var err error
+			if hash, err = r.hash(version, id, presented); err != nil {
+				continue // its key was retired; the secret is dead
+			}
+		}
+		if subtle.ConstantTimeCompare(hash[:], secrets[i].Hash) == 1 {
+			found = i
+		}
+	}
+	return found
+}
+
+// hash is the keyed hash of a secret. The id is part of it, so that equal
+// secrets of two clients do not meet.
+func (r *Registry) hash(version uint32, id, secret string) ([32]byte, error) {
+	var space [128]byte
+	in := append(space[:0], "client-secret\x00"...)
+	in = append(in, id...)
+	in = append(in, 0)
+	in = append(in, secret...)
+	return r.keys.Index(version, in)
+}
+
+func (r *Registry) noteUse(client, secret string) {
+	now := r.now().Unix()
+	key := [2]string{client, secret}
+	r.useMu.Lock()
+	if r.uses[key] != now {
+		r.uses[key] = now
+	}
+	r.useMu.Unlock()
+}
+
+func (r *Registry) flushUses(ctx context.Context) {
+	r.useMu.Lock()
+	uses := make([]store.SecretUse, 0, len(r.uses))
+	for key, at := range r.uses {
+		uses = append(uses, store.SecretUse{Client: key[0], Secret: key[1], At: time.Unix(at, 0)})
+	}
+	clear(r.uses)
+	r.useMu.Unlock()
+	if len(uses) == 0 {
+		return
+	}
+	if err := r.store.RecordSecretUse(ctx, uses); err != nil {
+		r.log.WarnContext(ctx, "last-used times of secrets were not written", "error", err)
+	}
+}
+
+// NewSecret returns a fresh 256-bit secret and the form in which it is kept.
+// The clear text exists only in what is returned.
+func (r *Registry) NewSecret(clientID string) (clear string, kept store.Secret, err error) {
+	var raw [32 + 6]byte
+	_, _ = rand.Read(raw[:]) // never fails, see crypto/rand.Read
+	clear = base64.RawURLEncoding.EncodeToString(raw[:32])
+	kept, err = r.Keep(clientID, "secret-"+base64.RawURLEncoding.EncodeToString(raw[32:]), clear)
+	return clear, kept, err
+}
+
+// Keep returns the form in which a given secret is kept.
+func (r *Registry) Keep(clientID, secretID, clear string) (store.Secret, error) {
+	version := r.keys.IndexVersion()
+	hash, err := r.hash(version, clientID, clear)
+	if err != nil {
+		return store.Secret{}, fmt.Errorf("hash secret: %w", err)
+	}
+	return store.Secret{ID: secretID, KeyVersion: version, Hash: hash[:], CreatedAt: r.now()}, nil
+}
