@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -194,3 +195,14 @@ func flatten(value any) string {
 	}
 	return strings.Join(parts, ",")
 }
+
+// parseLevel reads what the flag's enum allows.
+func parseLevel(s string) slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(s)); err != nil {
+		return slog.LevelInfo
+	}
+	return l
+}
+
+var errNotReady = errors.New("not ready")

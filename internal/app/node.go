@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,9 +50,10 @@ type node struct {
 	otp      *otp.Service
 	delivery *delivery.Loop
 	metrics  *prometheus.Registry
-	public   *server.Server
+	public   *server.Listener
+	handler  *server.Server
+	certs    *server.Certificates
 	admin    *http.Server
-	draining atomic.Bool
 	unlock   func()
 }
 
@@ -106,15 +106,15 @@ func (n *node) wire(ctx context.Context) (err error) {
 		}
 		wake = n.delivery.Wake
 	}
-	if n.public, err = n.publicServer(); err != nil {
+	storeMetrics(n.metrics, n.store)
+	if err := n.wirePublic(); err != nil {
 		return err
 	}
-	n.admin, err = n.adminServer()
-	return err
+	return n.wireAdmin()
 }
 
 func (n *node) wireDelivery() (err error) {
-	shown := inbox.New()
+	shown := inbox.Carrier{}
 	n.delivery, err = delivery.New(delivery.Config{
 		Queue:   n.store,
 		Clients: n.clients.Client,
@@ -135,7 +135,7 @@ func (n *node) wireDelivery() (err error) {
 }
 
 // messageCode derives the code that goes into a message's text.
-func (n *node) messageCode(m store.Message, c *tenant.Client, _ phone.Number) (string, error) {
+func (n *node) messageCode(c *tenant.Client, m store.Message) (string, error) {
 	code, err := n.otp.MessageCode(c, m)
 	return code.Reveal(), err
 }
@@ -174,7 +174,7 @@ func (n *node) run(ctx context.Context) error {
 	case cause = <-failed:
 	}
 	n.log.Info("draining")
-	n.draining.Store(true)
+	n.handler.Drain()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.Flags.DrainTimeout)
 	defer cancel()
 	err := errors.Join(cause, n.public.Shutdown(drain), n.admin.Shutdown(drain))
@@ -204,17 +204,12 @@ func (n *node) close() error {
 
 // reload reads the TLS files again.
 func (n *node) reload() {
-	if err := n.public.Reload(); err != nil {
+	if n.certs == nil {
+		return
+	}
+	if err := n.certs.Reload(); err != nil {
 		n.log.Error("TLS files were not reloaded; the old ones stay", "error", err)
 		return
 	}
-	n.log.Info("reloaded")
-}
-
-// ready says whether the node should get traffic.
-func (n *node) ready(ctx context.Context) error {
-	if n.draining.Load() {
-		return errors.New("draining")
-	}
-	return n.store.Ping(ctx)
+	n.log.Info("TLS files were reloaded")
 }

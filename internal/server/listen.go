@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -90,8 +92,7 @@ func NewListener(cfg ListenConfig) (*Listener, error) {
 		WriteTimeout:      cfg.WriteTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		// Failed handshakes and the like are the other side's doing.
-		ErrorLog:                     slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(errorLog{cfg.Log}, "", 0),
 		DisableGeneralOptionsHandler: true, // our own 404 and 405 answer "OPTIONS *" too
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 	}}
@@ -125,4 +126,18 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, l.http.Close())
 	}
 	return err
+}
+
+// errorLog passes on what net/http reports. Failed handshakes are the other
+// side's doing and could fill the log.
+type errorLog struct{ log *slog.Logger }
+
+// Write implements [io.Writer] for one line.
+func (e errorLog) Write(line []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error")) {
+		level = slog.LevelDebug
+	}
+	e.log.Log(context.Background(), level, "http server", "detail", string(bytes.TrimSpace(line)))
+	return len(line), nil
 }

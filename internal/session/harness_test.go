@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -149,18 +148,18 @@ type world struct {
 	config session.Config
 }
 
-func newRing(t testing.TB) *keyring.Ring {
-	t.Helper()
+func newRing(tb testing.TB) *keyring.Ring {
+	tb.Helper()
 	ring, err := keyring.Generate()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ring
 }
 
-func newWorld(t testing.TB, change ...func(*session.Config)) *world {
-	t.Helper()
-	w := &world{store: newMemory(), ring: newRing(t), clock: &clock{now: start}}
+func newWorld(tb testing.TB, change ...func(*session.Config)) *world {
+	tb.Helper()
+	w := &world{store: newMemory(), ring: newRing(tb), clock: &clock{now: start}}
 	w.config = session.Config{
 		Store: w.store, KeyStore: w.store, Keys: w.ring,
 		Issuer: "https://codeword.example",
@@ -172,19 +171,19 @@ func newWorld(t testing.TB, change ...func(*session.Config)) *world {
 	for _, f := range change {
 		f(&w.config)
 	}
-	w.Manager = w.node(t)
+	w.Manager = w.node(tb)
 	return w
 }
 
 // node starts another node over the same store.
-func (w *world) node(t testing.TB) *session.Manager {
-	t.Helper()
+func (w *world) node(tb testing.TB) *session.Manager {
+	tb.Helper()
 	m, err := session.New(w.config)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := m.Load(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := m.Load(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	return m
 }
@@ -198,35 +197,32 @@ func newClient(id string, change ...func(*tenant.Settings)) *tenant.Client {
 }
 
 // signIn grants and keeps a session, and returns its first JWT.
-func (w *world) signIn(t testing.TB, c *tenant.Client, p *session.Principal) (store.Session, string) {
-	t.Helper()
+func (w *world) signIn(tb testing.TB, c *tenant.Client, p *session.Principal) (store.Session, string) {
+	tb.Helper()
 	now := w.config.Now()
 	s := w.Grant(c, p, store.PhoneID{1}, now).Session
 	w.store.mu.Lock()
 	w.store.sessions[s.ID] = s
 	w.store.mu.Unlock()
-	jwt, err := w.Mint(t.Context(), c, s, now)
+	jwt, err := w.Mint(tb.Context(), c, s, now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s, jwt
 }
 
-func (w *world) mustVerify(t testing.TB, c *tenant.Client, jwt string) *session.Principal {
-	t.Helper()
-	p, err := w.Verify(t.Context(), c, jwt)
+func (w *world) mustVerify(tb testing.TB, c *tenant.Client, jwt string) *session.Principal {
+	tb.Helper()
+	p, err := w.Verify(tb.Context(), c, jwt)
 	if err != nil {
-		t.Fatalf("Verify: %v", err)
+		tb.Fatalf("Verify: %v", err)
 	}
 	return p
 }
 
-func wantFault(t testing.TB, err error, kind fault.Kind) {
-	t.Helper()
+func wantFault(tb testing.TB, err error, kind fault.Kind) {
+	tb.Helper()
 	if !fault.Is(err, kind) {
-		t.Fatalf("error %v, want kind %d", err, kind)
+		tb.Fatalf("error %v, want kind %d", err, kind)
 	}
 }
-
-// sorted lists the keys of a claims map.
-func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

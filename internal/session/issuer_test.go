@@ -39,10 +39,10 @@ type provider struct {
 	discovery http.HandlerFunc
 }
 
-func newProvider(t testing.TB) *provider {
-	t.Helper()
+func newProvider(tb testing.TB) *provider {
+	tb.Helper()
 	i := &provider{}
-	i.rotate(t, "k1")
+	i.rotate(tb, "k1")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
 		i.discoveries.Add(1)
@@ -67,7 +67,7 @@ func newProvider(t testing.TB) *provider {
 		writeJSON(w, map[string]any{"keys": keys})
 	})
 	i.server = httptest.NewServer(mux)
-	t.Cleanup(i.server.Close)
+	tb.Cleanup(i.server.Close)
 	return i
 }
 
@@ -81,11 +81,11 @@ func writeJSON(w http.ResponseWriter, v any) {
 func (i *provider) url() string { return i.server.URL }
 
 // rotate replaces the key.
-func (i *provider) rotate(t testing.TB, kid string) {
-	t.Helper()
+func (i *provider) rotate(tb testing.TB, kid string) {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -114,15 +114,15 @@ func (i *provider) claims(change ...func(map[string]any)) map[string]any {
 	return c
 }
 
-func (i *provider) token(t testing.TB, change ...func(map[string]any)) string {
-	t.Helper()
-	return sign(t, jose.ES256, i.key, i.claims(change...), nil)
+func (i *provider) token(tb testing.TB, change ...func(map[string]any)) string {
+	tb.Helper()
+	return sign(tb, jose.ES256, i.key, i.claims(change...), nil)
 }
 
-func newFederation(t testing.TB, change ...func(*tenant.Settings)) (*world, *provider, *tenant.Client) {
-	t.Helper()
-	i := newProvider(t)
-	w := newWorld(t)
+func newFederation(tb testing.TB, change ...func(*tenant.Settings)) (*world, *provider, *tenant.Client) {
+	tb.Helper()
+	i := newProvider(tb)
+	w := newWorld(tb)
 	return w, i, newClient("client-a", append([]func(*tenant.Settings){i.trusted}, change...)...)
 }
 

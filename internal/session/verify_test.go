@@ -25,52 +25,52 @@ import (
 )
 
 // ownKey digs out the key that signs, so that a test can forge with it.
-func (w *world) ownKey(t testing.TB) jose.JSONWebKey {
-	t.Helper()
+func (w *world) ownKey(tb testing.TB) jose.JSONWebKey {
+	tb.Helper()
 	row := w.store.keys[len(w.store.keys)-1]
 	plain, err := w.ring.Open(row.Sealed, []byte(row.KID))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var k jose.JSONWebKey
 	if err := json.Unmarshal(plain, &k); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
 
-func sign(t testing.TB, alg jose.SignatureAlgorithm, key any, claims any, opts *jose.SignerOptions) string {
-	t.Helper()
+func sign(tb testing.TB, alg jose.SignatureAlgorithm, key any, claims any, opts *jose.SignerOptions) string {
+	tb.Helper()
 	if opts == nil {
 		opts = (&jose.SignerOptions{}).WithType("JWT")
 	}
 	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	out, err := jwt.Signed(s).Claims(claims).Serialize()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }
 
-func payloadOf(t testing.TB, token string) map[string]any {
-	t.Helper()
+func payloadOf(tb testing.TB, token string) map[string]any {
+	tb.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var out map[string]any
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if err := dec.Decode(&out); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for name, v := range out {
 		if n, ok := v.(json.Number); ok {
 			if out[name], err = n.Int64(); err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 		}
 	}
@@ -330,10 +330,10 @@ func TestRevokeRace(t *testing.T) {
 	callers.Wait()
 }
 
-func wantKind(t testing.TB, err error, kind fault.Kind) {
-	t.Helper()
+func wantKind(tb testing.TB, err error, kind fault.Kind) {
+	tb.Helper()
 	if !fault.Is(err, kind) {
-		t.Errorf("error %v, want kind %d", err, kind)
+		tb.Errorf("error %v, want kind %d", err, kind)
 	}
 }
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"strings"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -30,9 +31,10 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 }
 
 func (t *tx) attempt(client int64, in *store.Attempt, out *store.Session) error {
+	var expires time.Time // of the session to upgrade
 	if in.Grant.Upgrade {
-		alive, err := prepare(t.conn, `SELECT 1 FROM sessions WHERE session_id = ? AND client_no = ? AND expires_at > ?`).
-			blob(in.Grant.Session.ID[:]).int(client).time(in.Now).one(func(*sqlite.Stmt) {})
+		alive, err := prepare(t.conn, `SELECT expires_at FROM sessions WHERE session_id = ? AND client_no = ? AND expires_at > ?`).
+			blob(in.Grant.Session.ID[:]).int(client).time(in.Now).one(func(s *sqlite.Stmt) { expires = columnTime(s, 0) })
 		if err != nil {
 			return err
 		}
@@ -54,8 +56,9 @@ func (t *tx) attempt(client int64, in *store.Attempt, out *store.Session) error 
 		}
 	}
 	ch, found, err := t.challenge(in.Phone, in.Binding)
-	if err == nil && !found && in.Binding != "" {
-		// A signed-in caller may use a challenge that nobody is bound to.
+	if err == nil && in.Binding != "" && !(found && takes(&ch, in.Now, in.MaxAttempts)) {
+		// A signed-in caller may use a challenge that nobody is bound to. A dead
+		// one of its own hides nothing, since it may be swept at any moment.
 		ch, found, err = t.challenge(in.Phone, "")
 	}
 	switch {
@@ -75,7 +78,12 @@ func (t *tx) attempt(client int64, in *store.Attempt, out *store.Session) error 
 	if err != nil {
 		return err
 	}
-	return t.grant(client, in, &p, out)
+	return t.grant(client, in, &p, expires, out)
+}
+
+// takes reports whether a challenge still takes attempts.
+func takes(ch *store.Challenge, now time.Time, maxAttempts int) bool {
+	return ch.ExpiresAt.After(now) && ch.Attempts < maxAttempts
 }
 
 // wrong refuses without having counted anything; the padding write makes the
@@ -108,7 +116,8 @@ func (t *tx) fail(in *store.Attempt, p *phoneRow, ch *store.Challenge) error {
 
 // grant decides whose phone it is and creates or upgrades the session. The
 // challenge is consumed by now: what it says is told after possession was proved.
-func (t *tx) grant(client int64, in *store.Attempt, p *phoneRow, out *store.Session) error {
+// expires is the end so far of a session to upgrade, which never gets shorter.
+func (t *tx) grant(client int64, in *store.Attempt, p *phoneRow, expires time.Time, out *store.Session) error {
 	sess := in.Grant.Session
 	sess.Client, sess.Phone = in.Client, in.Phone
 	if in.Grant.Known {
@@ -130,10 +139,13 @@ func (t *tx) grant(client int64, in *store.Attempt, p *phoneRow, out *store.Sess
 			return err
 		}
 	}
+	if expires.After(sess.ExpiresAt) {
+		sess.ExpiresAt = expires
+	}
 	*out = sess
 	amr := strings.Join(sess.AMR, " ")
 	if in.Grant.Upgrade {
-		return prepare(t.conn, `UPDATE sessions SET phone_id = ?, amr = ?, auth_time = ?, expires_at = MAX(expires_at, ?) WHERE session_id = ?`).
+		return prepare(t.conn, `UPDATE sessions SET phone_id = ?, amr = ?, auth_time = ?, expires_at = ? WHERE session_id = ?`).
 			blob(sess.Phone[:]).text(amr).time(sess.AuthTime).time(sess.ExpiresAt).blob(sess.ID[:]).exec()
 	}
 	return prepare(t.conn, `INSERT INTO sessions

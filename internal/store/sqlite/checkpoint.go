@@ -12,6 +12,8 @@ const (
 	// checkpointFrames is how long the log may grow before it is folded into the
 	// file in the background.
 	checkpointFrames = 4000
+	// checkpointIdle is how many rounds the log may wait for more.
+	checkpointIdle = 10
 	// checkpointHard is the length at which the writer pauses for the last few
 	// frames, so that the log starts again from its beginning. Under constant
 	// load a background checkpoint alone never catches up.
@@ -39,18 +41,20 @@ func (c *checkpointer) loop(ctx context.Context) {
 	tick := time.NewTicker(checkpointEvery)
 	defer tick.Stop()
 	var folded int64
+	idle := 0
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		// Each group writes a few dozen frames at most; counting operations is
-		// enough to know that little was written.
-		if ops := c.writer.operations.Load(); ops-folded < checkpointFrames/8 {
+		// Most operations write a few frames, but a claim or a sweep may write
+		// hundreds; so a few operations wait, but not for long.
+		ops := c.writer.operations.Load()
+		if idle++; ops == folded || ops-folded < checkpointFrames/8 && idle < checkpointIdle {
 			continue
 		}
-		folded = c.writer.operations.Load()
+		folded, idle = ops, 0
 		if frames := c.fold(c.conn); frames >= checkpointHard {
 			// Failure (the store is closing) only means a longer log.
 			_ = c.writer.between(ctx, func() { c.fold(c.writer.tx.conn) })

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -93,12 +94,16 @@ func (s *Store) RecordOutcomes(ctx context.Context, now time.Time, outcomes []st
 func (s *Store) QueueStats(ctx context.Context) (store.QueueStats, error) {
 	var out store.QueueStats
 	err := s.read(ctx, func(conn *sqlite.Conn) error {
-		_, err := prepare(conn, `SELECT COUNT(*) FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL`).
-			one(func(st *sqlite.Stmt) { out.Depth = st.ColumnInt(0) })
+		// The index holds the ids, which sort by time, so that the oldest is
+		// found without a look at the rows: one that is leased or put off is due
+		// late, but is not young.
+		var oldest store.MessageID
+		_, err := prepare(conn, `SELECT COUNT(*), MIN(message_id) FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL`).
+			one(func(st *sqlite.Stmt) { out.Depth, oldest = st.ColumnInt(0), columnID(st, 1) })
 		if err != nil || out.Depth == 0 {
 			return err
 		}
-		_, err = prepare(conn, `SELECT created_at FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1`).
+		_, err = prepare(conn, `SELECT created_at FROM messages WHERE message_id = ?`).blob(oldest[:]).
 			one(func(st *sqlite.Stmt) { out.Oldest = columnTime(st, 0) })
 		return err
 	})
@@ -111,7 +116,7 @@ func (s *Store) Messages(ctx context.Context, in store.MessageQuery) ([]store.Me
 	var out []store.Message
 	err := s.read(ctx, func(conn *sqlite.Conn) error {
 		clients, err := clientNos(conn, in.Clients)
-		if err != nil || len(clients) == 0 {
+		if err != nil || len(clients) == 0 || in.Limit <= 0 {
 			return err
 		}
 		before := in.Before[:]
@@ -191,6 +196,7 @@ func phoneMessages(conn *sqlite.Conn, in store.MessageQuery, clients map[int64]b
 		}
 	}
 	newestFirst(out)
+	out = slices.CompactFunc(out, func(a, b store.Message) bool { return a.ID == b.ID })
 	if len(out) > in.Limit {
 		out = out[:in.Limit]
 	}

@@ -156,6 +156,19 @@ func migrate(ctx context.Context, conn *sqlite.Conn) error {
 	if err != nil {
 		return err
 	}
+	// A newer schema may keep promises that this release does not know.
+	var version int
+	stmt, _, err := conn.PrepareTransient("PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	_, err = query{stmt: stmt}.one(func(s *sqlite.Stmt) { version = s.ColumnInt(0) })
+	if err := errors.Join(err, stmt.Finalize()); err != nil {
+		return err
+	}
+	if version > len(scripts) {
+		return fmt.Errorf("schema version %d is newer than this release's %d", version, len(scripts))
+	}
 	return sqlitemigration.Migrate(ctx, conn, sqlitemigration.Schema{AppID: appID, Migrations: scripts})
 }
 

@@ -143,7 +143,7 @@ type grants struct {
 // passLimits asks every limit before any is charged. When several refuse, the
 // one with the longest wait is told, so that waiting as told is enough.
 func (t *tx) passLimits(in *store.Start, p *phoneRow) (grants, error) {
-	var g grants
+	g := grants{burst: p.burst}
 	var refusal *fault.Error
 	consider := func(d guard.Decision, kind fault.Kind, name string) {
 		if !d.Allowed && (refusal == nil || d.RetryAfter > refusal.RetryAfter) {
@@ -186,7 +186,7 @@ func (t *tx) challengeFor(in *store.Start, phone store.PhoneID) (store.Challenge
 	if err != nil {
 		return ch, err
 	}
-	if found && ch.ExpiresAt.After(in.Now) && ch.Attempts < in.MaxAttempts {
+	if found && takes(&ch, in.Now, in.MaxAttempts) {
 		return ch, nil
 	}
 	ch = in.Challenge

@@ -160,7 +160,7 @@ func (w *writer) commit(group []*task) {
 	w.operations.Add(int64(len(live)))
 	results := make([]error, len(live))
 	if err := w.transaction(live, results); err != nil {
-		if len(live) == 1 || w.dead.Load() != nil {
+		if len(live) == 1 || !oneAtFault(err) || w.dead.Load() != nil {
 			for i := range results {
 				results[i] = engineError(err)
 			}
@@ -174,6 +174,18 @@ func (w *writer) commit(group []*task) {
 	}
 	for i, t := range live {
 		t.done <- results[i]
+	}
+}
+
+// oneAtFault reports whether the rest of a group may do better without the
+// operation that failed. When another process holds the lock none will, and
+// each would wait for the whole busy timeout once more.
+func oneAtFault(err error) bool {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked:
+		return false
+	default:
+		return true
 	}
 }
 
