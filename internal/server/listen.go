@@ -86,13 +86,13 @@ func NewListener(cfg ListenConfig) (*Listener, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &Listener{max: cfg.MaxConnections, http: &http.Server{
-		Handler:           cfg.Handler,
-		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
-		ReadTimeout:       cfg.ReadTimeout,
-		WriteTimeout:      cfg.WriteTimeout,
-		IdleTimeout:       cfg.IdleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(errorLog{cfg.Log}, "", 0),
+		Handler:                      cfg.Handler,
+		ReadHeaderTimeout:            cfg.ReadHeaderTimeout,
+		ReadTimeout:                  cfg.ReadTimeout,
+		WriteTimeout:                 cfg.WriteTimeout,
+		IdleTimeout:                  cfg.IdleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     log.New(errorLog{cfg.Log}, "", 0),
 		DisableGeneralOptionsHandler: true, // our own 404 and 405 answer "OPTIONS *" too
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 	}}

@@ -105,8 +105,16 @@ func TestCacheConcurrent(t *testing.T) {
 func TestEncodeIsUnambiguous(t *testing.T) {
 	seen := make(map[string][]string)
 	for _, list := range [][]string{
-		{"a", "b", "c"}, {"ab", "c"}, {"a", "bc"}, {"abc"}, {"", "abc"}, {"abc", ""}, {"a", "b", "c", ""}, {},
-		{string(binary.BigEndian.AppendUint32(nil, 1)) + "a"}, {"", "a"},
+		{"a", "b", "c"},
+		{"ab", "c"},
+		{"a", "bc"},
+		{"abc"},
+		{"", "abc"},
+		{"abc", ""},
+		{"a", "b", "c", ""},
+		{},
+		{string(binary.BigEndian.AppendUint32(nil, 1)) + "a"},
+		{"", "a"},
 	} {
 		k := string(encode(list...))
 		if was, ok := seen[k]; ok {

@@ -183,10 +183,7 @@ func TestForeignMethods(t *testing.T) {
 	idp := newProvider(t)
 	w := newWorld(t, func(c *session.Config) { c.HTTPClient = idp.server.Client() })
 	client := newClient("client-a", idp.trusted)
-	many := make([]string, 40)
-	for i := range many {
-		many[i] = strings.Repeat("x", 3)
-	}
+	many := append(slices.Repeat([]string{"xxx"}, 40), "pwd")
 	for name, c := range map[string]struct {
 		amr  any
 		want string
@@ -211,7 +208,7 @@ func TestForeignMethods(t *testing.T) {
 		"an object":            {map[string]any{"pwd": true}, "otp sms"},
 		"mixed":                {[]any{1, "pwd", nil, "pwd"}, "mfa otp pwd sms"},
 		"case matters":         {[]string{"PWD"}, "otp sms"},
-		"many, then something": {append(many, "pwd"), "otp sms"},
+		"many, then something": {many, "otp sms"},
 		"injection":            {[]string{`pwd","mfa`}, "otp sms"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -65,7 +65,7 @@ func (o *outsider) verify(tb testing.TB, token string, now time.Time) {
 	}
 }
 
-// A day of two nodes and a verifier: whatever was minted on one node verifies
+// A day of two nodes and their verifiers: whatever was minted on one node verifies
 // everywhere until it expires, and the key set does not grow.
 func TestRotationHasNoGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -76,14 +76,15 @@ func TestRotationHasNoGap(t *testing.T) {
 		client := newClient("client-a", func(s *tenant.Settings) {
 			s.TokenLifetime, s.SessionIdle = tenant.Duration(session.MaxTokenLifetime), tenant.Duration(30*24*time.Hour)
 		})
-		out := &outsider{m: far}
+		// Verifiers whose copies of the key set age in turn.
+		out := []*outsider{{m: far}, {m: far}, {m: w.Manager}}
 		type issued struct {
 			jwt string
 			at  time.Time
 		}
 		var tokens []issued
 		signers := make(map[string]bool)
-		for range 26 * 30 {
+		for step := range 26 * 30 {
 			_, jwt := w.signIn(t, client, nil)
 			now := time.Now()
 			tokens = append(tokens, issued{jwt, now})
@@ -94,7 +95,9 @@ func TestRotationHasNoGap(t *testing.T) {
 				if _, err := far.Verify(t.Context(), client, tokens[i].jwt); err != nil {
 					t.Fatalf("%v: a JWT of age %v: %v", now, now.Sub(tokens[i].at), err)
 				}
-				out.verify(t, tokens[i].jwt, now)
+				for _, o := range out[:min(step+1, len(out))] {
+					o.verify(t, tokens[i].jwt, now)
+				}
 			}
 			header, _, _ := strings.Cut(jwt, ".")
 			signers[header] = true

@@ -104,7 +104,7 @@ type Config struct {
 	KeyLifetime time.Duration
 	// PublishAhead is how long a key is published before it signs (default an
 	// hour); at least JWKSMaxAge plus ReloadEvery, so that every verifier that
-	// honours the caching rules knows the key by then.
+	// keeps to the caching rules knows the key by then.
 	PublishAhead time.Duration
 	// PhoneID writes a phone's id as the client sees it.
 	PhoneID func(c *tenant.Client, id store.PhoneID) string

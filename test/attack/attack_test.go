@@ -35,9 +35,11 @@ func number(n int) string { return fmt.Sprintf("+1650253%04d", n%10000) }
 // header is one header field of a request.
 type header struct{ name, value string }
 
-func bearer(token string) header      { return header{"Authorization", "Bearer " + token} }
-func idempotency(key string) header   { return header{api.HeaderIdempotencyKey, key} }
-func fingerprintIP(ip string) header  { return header{api.HeaderDeviceFingerprint, `{"ip":"` + ip + `"}`} }
+func bearer(token string) header    { return header{"Authorization", "Bearer " + token} }
+func idempotency(key string) header { return header{api.HeaderIdempotencyKey, key} }
+func fingerprintIP(ip string) header {
+	return header{api.HeaderDeviceFingerprint, `{"ip":"` + ip + `"}`}
+}
 func as(c testserver.Credentials) []header {
 	return []header{{api.HeaderClientID, c.ID}, {api.HeaderClientSecret, c.Secret}}
 }

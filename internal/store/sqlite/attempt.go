@@ -55,35 +55,47 @@ func (t *tx) attempt(client int64, in *store.Attempt, out *store.Session) error 
 			Limit: store.LimitPhoneFailures, RetryAfter: d.RetryAfter,
 		}
 	}
-	ch, found, err := t.challenge(in.Phone, in.Binding)
-	if err == nil && in.Binding != "" && !(found && takes(&ch, in.Now, in.MaxAttempts)) {
-		// A signed-in caller may use a challenge that nobody is bound to. A dead
-		// one of its own hides nothing, since it may be swept at any moment.
-		ch, found, err = t.challenge(in.Phone, "")
-	}
+	ch, dead := p.challenges.open(in)
 	switch {
-	case err != nil:
-		return err
-	case !found:
-		return t.wrong("no challenge")
-	case !ch.ExpiresAt.After(in.Now):
-		return t.wrong("challenge has expired")
-	case ch.Attempts >= in.MaxAttempts:
-		return t.wrong("challenge is locked")
+	case dead != "":
+		return t.wrong(dead)
 	case !in.Match(ch):
-		return t.fail(in, &p, &ch)
+		return t.fail(in, &p, ch)
 	}
-	err = prepare(t.conn, `DELETE FROM challenges WHERE phone_id = ? AND binding = ?`).
-		blob(in.Phone[:]).blob([]byte(ch.Binding)).exec()
-	if err != nil {
-		return err
-	}
+	p.challenges = p.challenges.remove(ch.Binding).prune(in.Now)
 	return t.grant(client, in, &p, expires, out)
 }
 
-// takes reports whether a challenge still takes attempts.
-func takes(ch *store.Challenge, now time.Time, maxAttempts int) bool {
-	return ch.ExpiresAt.After(now) && ch.Attempts < maxAttempts
+// open returns the challenge that the attempt is for: the one bound to the
+// caller if that takes attempts, else the one that nobody is bound to. When
+// there is none, dead says why, for the log.
+func (l challengeList) open(in *store.Attempt) (ch store.Challenge, dead string) {
+	judge := func(b store.Binding) string {
+		found := false
+		if ch, found = l.find(b); !found {
+			return "no challenge"
+		}
+		return deadReason(ch, in)
+	}
+	if dead = judge(in.Binding); dead == "" || in.Binding == "" {
+		return ch, dead
+	}
+	if judge("") == "" {
+		dead = ""
+	}
+	return ch, dead
+}
+
+// deadReason is empty for a challenge that takes attempts.
+func deadReason(ch store.Challenge, in *store.Attempt) string {
+	switch {
+	case !ch.ExpiresAt.After(in.Now):
+		return "challenge has expired"
+	case ch.Attempts >= in.MaxAttempts:
+		return "challenge is locked"
+	default:
+		return ""
+	}
 }
 
 // wrong refuses without having counted anything; the padding write makes the
@@ -96,51 +108,52 @@ func (t *tx) wrong(detail string) error {
 }
 
 // fail counts a wrong guess against the challenge and against the phone.
-func (t *tx) fail(in *store.Attempt, p *phoneRow, ch *store.Challenge) error {
-	err := prepare(t.conn, `UPDATE challenges SET attempts = attempts + 1 WHERE phone_id = ? AND binding = ?`).
-		blob(in.Phone[:]).blob([]byte(ch.Binding)).exec()
+func (t *tx) fail(in *store.Attempt, p *phoneRow, ch store.Challenge) error {
+	ch.Attempts++
+	failures := p.failures
+	if !in.Failures.Unlimited() {
+		failures = in.Failures.Record(in.Now, p.failures)
+	}
+	err := prepare(t.conn, `UPDATE phones SET failure_log = ?, challenges = ? WHERE phone_id = ?`).
+		blobOrNull(failures).blobOrNull(p.challenges.put(ch)).blob(in.Phone[:]).exec()
 	if err != nil {
 		return err
 	}
-	retryable := ch.Attempts+1 < in.MaxAttempts
-	if !in.Failures.Unlimited() {
-		failures := in.Failures.Record(in.Now, p.failures)
-		err := prepare(t.conn, `UPDATE phones SET failure_log = ? WHERE phone_id = ?`).blob(failures).blob(in.Phone[:]).exec()
-		if err != nil {
-			return err
-		}
-		retryable = retryable && in.Failures.Admit(in.Now, failures).Allowed
-	}
+	retryable := ch.Attempts < in.MaxAttempts && in.Failures.Admit(in.Now, failures).Allowed
 	return &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: retryable}
 }
 
 // grant decides whose phone it is and creates or upgrades the session. The
-// challenge is consumed by now: what it says is told after possession was proved.
-// expires is the end so far of a session to upgrade, which never gets shorter.
+// challenge is consumed whatever it decides: that the phone is another's is told
+// after possession was proved.
 func (t *tx) grant(client int64, in *store.Attempt, p *phoneRow, expires time.Time, out *store.Session) error {
 	sess := in.Grant.Session
 	sess.Client, sess.Phone = in.Client, in.Phone
-	if in.Grant.Known {
-		if err := t.mayOwn(sess.User, p); err != nil {
+	if expires.After(sess.ExpiresAt) {
+		sess.ExpiresAt = expires // an upgrade never shortens a session
+	}
+	var refusal error
+	switch {
+	case in.Grant.Known:
+		refused, err := t.mayOwn(sess.User, p)
+		if err != nil {
 			return err
 		}
-	} else if p.hasUser {
+		refusal = refused
+	case p.hasUser:
 		sess.User = p.user
 	}
-	if !p.hasUser {
-		err := prepare(t.conn, `UPDATE phones SET user_id = ?, verified_at = ? WHERE phone_id = ?`).
-			blob(sess.User[:]).time(in.Now).blob(in.Phone[:]).exec()
+	if p.hasUser || refusal != nil {
+		err := prepare(t.conn, `UPDATE phones SET challenges = ?, challenges_until = ? WHERE phone_id = ?`).
+			blobOrNull(p.challenges).time(p.challenges.until()).blob(in.Phone[:]).exec()
 		if err != nil {
 			return err
 		}
-		err = prepare(t.conn, `INSERT OR REPLACE INTO users (user_id, client_no, phone_id) VALUES (?, ?, ?)`).
-			blob(sess.User[:]).int(client).blob(in.Phone[:]).exec()
-		if err != nil {
-			return err
+		if refusal != nil {
+			return refusal
 		}
-	}
-	if expires.After(sess.ExpiresAt) {
-		sess.ExpiresAt = expires
+	} else if err := t.own(client, in, p, sess.User); err != nil {
+		return err
 	}
 	*out = sess
 	amr := strings.Join(sess.AMR, " ")
@@ -154,18 +167,29 @@ func (t *tx) grant(client int64, in *store.Attempt, p *phoneRow, expires time.Ti
 		time(sess.AuthTime).time(sess.CreatedAt).time(sess.ExpiresAt).text(sess.Issuer).text(sess.Subject).exec()
 }
 
+// own gives the phone to its first user.
+func (t *tx) own(client int64, in *store.Attempt, p *phoneRow, user store.UserID) error {
+	err := prepare(t.conn, `UPDATE phones SET user_id = ?, verified_at = ?, challenges = ?, challenges_until = ? WHERE phone_id = ?`).
+		blob(user[:]).time(in.Now).blobOrNull(p.challenges).time(p.challenges.until()).blob(in.Phone[:]).exec()
+	if err != nil {
+		return err
+	}
+	return prepare(t.conn, `INSERT OR REPLACE INTO users (user_id, client_no, phone_id) VALUES (?, ?, ?)`).
+		blob(user[:]).int(client).blob(in.Phone[:]).exec()
+}
+
 // mayOwn refuses when the user has another phone, or the phone another user.
-func (t *tx) mayOwn(user store.UserID, p *phoneRow) error {
+func (t *tx) mayOwn(user store.UserID, p *phoneRow) (refusal, err error) {
 	var other store.PhoneID
 	found, err := prepare(t.conn, `SELECT phone_id FROM users WHERE user_id = ?`).blob(user[:]).
 		one(func(s *sqlite.Stmt) { other = columnID(s, 0) })
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case found && other != p.id:
-		return fault.New(fault.MismatchPhone, "the user has another verified phone")
+		return fault.New(fault.MismatchPhone, "the user has another verified phone"), nil
 	case p.hasUser && p.user != user:
-		return fault.New(fault.PhoneTaken, "the phone belongs to another user")
+		return fault.New(fault.PhoneTaken, "the phone belongs to another user"), nil
 	}
-	return nil
+	return nil, nil
 }

@@ -74,12 +74,13 @@ func Check(ctx context.Context, path string) error {
 	return nil
 }
 
-// CodeKeyUses counts live challenges and unsettled messages whose code follows
-// from that key version.
+// CodeKeyUses counts what could still need that version of the code key: phones
+// with a live challenge (of any version, since they are packed) and queued
+// messages.
 func (s *Store) CodeKeyUses(ctx context.Context, now time.Time, version uint32) (n int, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		_, err := prepare(conn, `SELECT
-				(SELECT COUNT(*) FROM challenges WHERE key_version = ?1 AND expires_at > ?2) +
+				(SELECT COUNT(*) FROM phones WHERE challenges_until > ?2) +
 				(SELECT COUNT(*) FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL AND key_version = ?1 AND status = ?3)`).
 			int(int64(version)).time(now).int(int64(store.MessageQueued)).
 			one(func(st *sqlite.Stmt) { n = st.ColumnInt(0) })

@@ -7,38 +7,43 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-const (
-	checkpointEvery = 500 * time.Millisecond
-	// checkpointFrames is how long the log may grow before it is folded into the
-	// file in the background.
-	checkpointFrames = 4000
-	// checkpointIdle is how many rounds the log may wait for more.
-	checkpointIdle = 10
-	// checkpointHard is the length at which the writer pauses for the last few
+// checkpointLimits say when the write-ahead log is folded into the file.
+type checkpointLimits struct {
+	every time.Duration
+	// operations is how many may wait to be folded, and idle for how many rounds
+	// fewer may: most write a few frames, but a claim or a sweep hundreds.
+	operations int64
+	idle       int
+	// hard is the length in frames at which the writer pauses for the last few
 	// frames, so that the log starts again from its beginning. Under constant
 	// load a background checkpoint alone never catches up.
-	checkpointHard = 16000
-)
+	hard int64
+}
+
+func defaultCheckpoint() checkpointLimits {
+	return checkpointLimits{every: 500 * time.Millisecond, operations: 500, idle: 10, hard: 16000}
+}
 
 // checkpointer folds the write-ahead log into the file on its own connection,
 // so that no commit pays for it.
 type checkpointer struct {
 	conn    *sqlite.Conn
 	writer  *writer
+	limits  checkpointLimits
 	cancel  context.CancelFunc
 	stopped chan struct{}
 }
 
-func newCheckpointer(conn *sqlite.Conn, w *writer) *checkpointer {
+func newCheckpointer(conn *sqlite.Conn, w *writer, limits checkpointLimits) *checkpointer {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &checkpointer{conn: conn, writer: w, cancel: cancel, stopped: make(chan struct{})}
+	c := &checkpointer{conn: conn, writer: w, limits: limits, cancel: cancel, stopped: make(chan struct{})}
 	go c.loop(ctx)
 	return c
 }
 
 func (c *checkpointer) loop(ctx context.Context) {
 	defer close(c.stopped)
-	tick := time.NewTicker(checkpointEvery)
+	tick := time.NewTicker(c.limits.every)
 	defer tick.Stop()
 	var folded int64
 	idle := 0
@@ -48,14 +53,12 @@ func (c *checkpointer) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		// Most operations write a few frames, but a claim or a sweep may write
-		// hundreds; so a few operations wait, but not for long.
 		ops := c.writer.operations.Load()
-		if idle++; ops == folded || ops-folded < checkpointFrames/8 && idle < checkpointIdle {
+		if idle++; ops == folded || ops-folded < c.limits.operations && idle < c.limits.idle {
 			continue
 		}
 		folded, idle = ops, 0
-		if frames := c.fold(c.conn); frames >= checkpointHard {
+		if frames := c.fold(c.conn); frames >= c.limits.hard {
 			// Failure (the store is closing) only means a longer log.
 			_ = c.writer.between(ctx, func() { c.fold(c.writer.tx.conn) })
 		}

@@ -46,6 +46,8 @@ type Config struct {
 	BusyTimeout time.Duration
 	// PageSize for a new file, in bytes. Default 4096.
 	PageSize int
+
+	checkpoint checkpointLimits
 }
 
 func (c *Config) setDefaults() {
@@ -60,6 +62,9 @@ func (c *Config) setDefaults() {
 	set(&c.PageSize, 4096)
 	if c.BusyTimeout <= 0 {
 		c.BusyTimeout = 5 * time.Second
+	}
+	if c.checkpoint == (checkpointLimits{}) {
+		c.checkpoint = defaultCheckpoint()
 	}
 }
 
@@ -100,7 +105,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.Join(err, s.closeReaders(len(s.readers)), conn.Close())
 	}
 	s.writer = newWriter(conn, cfg.Queue, cfg.MaxGroup)
-	s.check = newCheckpointer(checkConn, s.writer)
+	s.check = newCheckpointer(checkConn, s.writer, cfg.checkpoint)
 	return s, nil
 }
 
@@ -151,22 +156,31 @@ func pragma(conn *sqlite.Conn, sql string) error {
 	return errors.Join(query{stmt: stmt}.each(func(*sqlite.Stmt) {}), stmt.Finalize())
 }
 
+func pragmaInt(conn *sqlite.Conn, sql string) (v int, err error) {
+	stmt, _, err := conn.PrepareTransient(sql)
+	if err != nil {
+		return 0, err
+	}
+	_, err = query{stmt: stmt}.one(func(s *sqlite.Stmt) { v = s.ColumnInt(0) })
+	return v, errors.Join(err, stmt.Finalize())
+}
+
 func migrate(ctx context.Context, conn *sqlite.Conn) error {
 	scripts, err := migrationScripts()
 	if err != nil {
 		return err
 	}
-	// A newer schema may keep promises that this release does not know.
-	var version int
-	stmt, _, err := conn.PrepareTransient("PRAGMA user_version")
+	// sqlitemigration leaves a newer schema alone, but its rows may mean what
+	// this release does not know.
+	id, err := pragmaInt(conn, "PRAGMA application_id")
 	if err != nil {
 		return err
 	}
-	_, err = query{stmt: stmt}.one(func(s *sqlite.Stmt) { version = s.ColumnInt(0) })
-	if err := errors.Join(err, stmt.Finalize()); err != nil {
+	version, err := pragmaInt(conn, "PRAGMA user_version")
+	if err != nil {
 		return err
 	}
-	if version > len(scripts) {
+	if id == appID && version > len(scripts) {
 		return fmt.Errorf("schema version %d is newer than this release's %d", version, len(scripts))
 	}
 	return sqlitemigration.Migrate(ctx, conn, sqlitemigration.Schema{AppID: appID, Migrations: scripts})

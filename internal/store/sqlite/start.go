@@ -22,6 +22,7 @@ type phoneRow struct {
 	day         []byte
 	failures    []byte
 	lastMessage []byte
+	challenges  challengeList
 }
 
 // StartChallenge carries out the intent as one durable operation. Refusals:
@@ -59,10 +60,7 @@ func (t *tx) start(client int64, in *store.Start, out *store.Started) error {
 	if err != nil {
 		return err
 	}
-	ch, err := t.challengeFor(in, p.id)
-	if err != nil {
-		return err
-	}
+	ch := challengeFor(in, &p)
 	if err := t.insertMessage(client, in, &p, &ch); err != nil {
 		return err
 	}
@@ -119,7 +117,7 @@ func (t *tx) findPhone(client int64, in *store.Start) (phoneRow, error) {
 
 func (t *tx) phone(client int64, id store.PhoneID) (phoneRow, error) {
 	p := phoneRow{id: id}
-	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message
+	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message, challenges
 		FROM phones WHERE phone_id = ? AND client_no = ?`).blob(id[:]).int(client).
 		one(func(s *sqlite.Stmt) {
 			p.optedOut = s.ColumnInt64(0) != 0
@@ -129,6 +127,7 @@ func (t *tx) phone(client int64, id store.PhoneID) (phoneRow, error) {
 			p.day = columnBlob(s, 3)
 			p.failures = columnBlob(s, 4)
 			p.lastMessage = columnBlob(s, 5)
+			p.challenges = columnBlob(s, 6)
 		})
 	p.found = found
 	return p, err
@@ -180,38 +179,14 @@ func (t *tx) passLimits(in *store.Start, p *phoneRow) (grants, error) {
 }
 
 // challengeFor returns the live challenge with the same binding, or starts the
-// one that the intent brings.
-func (t *tx) challengeFor(in *store.Start, phone store.PhoneID) (store.Challenge, error) {
-	ch, found, err := t.challenge(phone, in.Challenge.Binding)
-	if err != nil {
-		return ch, err
+// one that the intent brings. Whatever is dead is dropped on the way.
+func challengeFor(in *store.Start, p *phoneRow) store.Challenge {
+	p.challenges = p.challenges.prune(in.Now)
+	if ch, found := p.challenges.find(in.Challenge.Binding); found && ch.Attempts < in.MaxAttempts {
+		return ch
 	}
-	if found && takes(&ch, in.Now, in.MaxAttempts) {
-		return ch, nil
-	}
-	ch = in.Challenge
-	err = prepare(t.conn, `INSERT OR REPLACE INTO challenges
-		(phone_id, binding, challenge_id, key_version, digits, created_at, expires_at, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, 0)`).
-		blob(phone[:]).blob([]byte(ch.Binding)).blob(ch.ID[:]).int(int64(ch.KeyVersion)).int(int64(ch.Digits)).
-		time(ch.CreatedAt).time(ch.ExpiresAt).exec()
-	return ch, err
-}
-
-func (t *tx) challenge(phone store.PhoneID, binding store.Binding) (ch store.Challenge, found bool, err error) {
-	found, err = prepare(t.conn, `SELECT challenge_id, key_version, digits, created_at, expires_at, attempts
-		FROM challenges WHERE phone_id = ? AND binding = ?`).blob(phone[:]).blob([]byte(binding)).
-		one(func(s *sqlite.Stmt) {
-			ch = store.Challenge{
-				ID:         columnID(s, 0),
-				KeyVersion: uint32(s.ColumnInt64(1)), //nolint:gosec // written from a uint32
-				Digits:     s.ColumnInt(2),
-				Binding:    binding,
-				CreatedAt:  columnTime(s, 3),
-				ExpiresAt:  columnTime(s, 4),
-				Attempts:   s.ColumnInt(5),
-			}
-		})
-	return ch, found, err
+	p.challenges = p.challenges.put(in.Challenge)
+	return in.Challenge
 }
 
 func (t *tx) insertMessage(client int64, in *store.Start, p *phoneRow, ch *store.Challenge) error {
@@ -230,10 +205,13 @@ func (t *tx) savePhone(client int64, in *store.Start, p *phoneRow, burst time.Ti
 		day = l.Day.Record(in.Now, p.day)
 	}
 	if p.found {
-		return prepare(t.conn, `UPDATE phones SET burst_tat = ?, day_log = ?, last_message = ?, last_send_at = ? WHERE phone_id = ?`).
-			time(burst).blobOrNull(day).blob(in.Message[:]).time(in.Now).blob(p.id[:]).exec()
+		return prepare(t.conn, `UPDATE phones SET burst_tat = ?, day_log = ?, last_message = ?, last_send_at = ?, challenges = ?, challenges_until = ?
+			WHERE phone_id = ?`).time(burst).blobOrNull(day).blob(in.Message[:]).time(in.Now).
+			blobOrNull(p.challenges).time(p.challenges.until()).blob(p.id[:]).exec()
 	}
-	return prepare(t.conn, `INSERT INTO phones (phone_id, client_no, sealed, created_at, burst_tat, day_log, last_message, last_send_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`).
-		blob(p.id[:]).int(client).blob(in.Sealed).time(in.Now).time(burst).blobOrNull(day).blob(in.Message[:]).time(in.Now).exec()
+	return prepare(t.conn, `INSERT INTO phones
+		(phone_id, client_no, sealed, created_at, burst_tat, day_log, last_message, last_send_at, challenges, challenges_until)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+		blob(p.id[:]).int(client).blob(in.Sealed).time(in.Now).time(burst).blobOrNull(day).blob(in.Message[:]).time(in.Now).
+		blobOrNull(p.challenges).time(p.challenges.until()).exec()
 }

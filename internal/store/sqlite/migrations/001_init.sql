@@ -36,21 +36,25 @@ CREATE TABLE signing_keys (
 	retire_at  INTEGER NOT NULL DEFAULT 0
 );
 
--- One row per client and number: what is known of the phone, and the limits
--- that travel with it (they share the row because every send touches both).
+-- One row per client and number: what is known of the phone, the limits that
+-- travel with it, and its live challenges, packed (challenges.go). Every send
+-- and every attempt touches all three, and a row is one B-tree descent and one
+-- dirty page; apart they would be two of each.
 CREATE TABLE phones (
-	phone_id     BLOB NOT NULL PRIMARY KEY,
-	client_no    INTEGER NOT NULL,
-	sealed       BLOB NOT NULL,
-	created_at   INTEGER NOT NULL,
-	opted_out_at INTEGER NOT NULL DEFAULT 0,
-	user_id      BLOB,
-	verified_at  INTEGER NOT NULL DEFAULT 0,
-	burst_tat    INTEGER NOT NULL DEFAULT 0,
-	day_log      BLOB,
-	failure_log  BLOB,
-	last_message BLOB,
-	last_send_at INTEGER NOT NULL DEFAULT 0
+	phone_id         BLOB NOT NULL PRIMARY KEY,
+	client_no        INTEGER NOT NULL,
+	sealed           BLOB NOT NULL,
+	created_at       INTEGER NOT NULL,
+	opted_out_at     INTEGER NOT NULL DEFAULT 0,
+	user_id          BLOB,
+	verified_at      INTEGER NOT NULL DEFAULT 0,
+	burst_tat        INTEGER NOT NULL DEFAULT 0,
+	day_log          BLOB,
+	failure_log      BLOB,
+	last_message     BLOB,
+	last_send_at     INTEGER NOT NULL DEFAULT 0,
+	challenges       BLOB,
+	challenges_until INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE TABLE users (
@@ -84,18 +88,6 @@ CREATE TABLE messages (
 CREATE INDEX messages_due ON messages (due_at) WHERE due_at IS NOT NULL;
 
 -- What expires ----------------------------------------------------------------
-
-CREATE TABLE challenges (
-	phone_id     BLOB NOT NULL,
-	binding      BLOB NOT NULL,
-	challenge_id BLOB NOT NULL,
-	key_version  INTEGER NOT NULL,
-	digits       INTEGER NOT NULL,
-	created_at   INTEGER NOT NULL,
-	expires_at   INTEGER NOT NULL,
-	attempts     INTEGER NOT NULL DEFAULT 0,
-	PRIMARY KEY (phone_id, binding)
-) WITHOUT ROWID;
 
 CREATE TABLE sessions (
 	session_id BLOB NOT NULL PRIMARY KEY,

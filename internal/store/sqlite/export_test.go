@@ -1,0 +1,60 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// ErrEngine is what OperationFails fails with.
+var ErrEngine = errors.New("the engine failed")
+
+// Hold keeps the writer from beginning another group until release is called.
+func (s *Store) Hold() (release func()) {
+	held, released := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = s.writer.between(context.Background(), func() { close(held); <-released })
+	}()
+	<-held
+	return func() { close(released) }
+}
+
+// WriterPragma runs a pragma on the writer's connection between groups.
+func (s *Store) WriterPragma(sql string) (err error) {
+	return errors.Join(s.writer.between(context.Background(), func() { err = pragma(s.writer.tx.conn, sql) }), err)
+}
+
+// OperationFails queues an operation that writes and then fails as an engine
+// does, counting its runs.
+func (s *Store) OperationFails(ctx context.Context, runs *int) error {
+	return s.writer.do(ctx, func(t *tx) error {
+		*runs++
+		if err := prepare(t.conn, `UPDATE padding SET n = n + 1000000 WHERE id = 1`).exec(); err != nil {
+			return err
+		}
+		return ErrEngine
+	})
+}
+
+// Padding reads what refusals write.
+func (s *Store) Padding(ctx context.Context) (n int64, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		_, err := prepare(conn, `SELECT n FROM padding WHERE id = 1`).one(func(st *sqlite.Stmt) { n = st.ColumnInt64(0) })
+		return err
+	})
+	return n, err
+}
+
+// TakeReader takes a connection out of the read pool until give is called.
+func (s *Store) TakeReader() (give func()) {
+	conn := <-s.readers
+	return func() { s.readers <- conn }
+}
+
+// WithCheckpoint sets when the log is folded.
+func WithCheckpoint(cfg Config, every time.Duration, operations, hard int64) Config {
+	cfg.checkpoint = checkpointLimits{every: every, operations: operations, idle: 1, hard: hard}
+	return cfg
+}
