@@ -2,15 +2,38 @@ package app
 
 import (
 	"context"
-	"encoding/json"
+	"log/slog"
 	"net/http"
-	"net/http/pprof"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
+	"codeword/api"
 	"codeword/internal/carrier/inbox"
+	"codeword/internal/console"
 	"codeword/internal/tenant"
+)
+
+// inboxView shows the inbox to the console, which must not know carriers.
+type inboxView struct{ view *inbox.View }
+
+// List implements console.Inbox.
+func (v inboxView) List(ctx context.Context, q console.Query) ([]console.Entry, error) {
+	found, err := v.view.List(ctx, inbox.Query{To: q.To, Limit: q.Limit})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]console.Entry, 0, len(found))
+	for _, e := range found {
+		out = append(out, console.Entry{ID: e.ID, To: e.To, From: e.From, Text: e.Text, CreateTime: api.NewTime(e.CreateTime)})
+	}
+	return out, nil
+}
+
+// Time limits of the admin listener. A CPU profile takes longer than any page;
+// pprof extends the write deadline by itself.
+const (
+	adminReadTimeout  = 10 * time.Second
+	adminWriteTimeout = 30 * time.Second
+	adminIdleTimeout  = 2 * time.Minute
 )
 
 func (n *node) wireAdmin() error {
@@ -21,18 +44,23 @@ func (n *node) wireAdmin() error {
 		Code:     n.messageCode,
 		PhoneIDs: n.otp.PhoneIDs,
 	})
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /admin/v1/inbox", func(w http.ResponseWriter, r *http.Request) {
-		e, err := view.List(r.Context(), inbox.Query{To: r.URL.Query().Get("to")})
-		if err != nil {
-			http.Error(w, err.Error(), 500)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(inbox.Page{Messages: e})
+	pages, err := console.New(console.Config{
+		Token:   console.Token(n.cfg.AdminToken),
+		Inbox:   inboxView{view},
+		Metrics: n.metrics,
+		Log:     n.log,
+		Now:     n.cfg.Now,
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	n.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	if err != nil {
+		return err
+	}
+	n.admin = &http.Server{
+		Handler:           pages.Handler(),
+		ReadHeaderTimeout: adminReadTimeout,
+		ReadTimeout:       adminReadTimeout,
+		WriteTimeout:      adminWriteTimeout,
+		IdleTimeout:       adminIdleTimeout,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
 	return nil
 }

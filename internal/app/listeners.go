@@ -6,11 +6,9 @@ import (
 	"time"
 
 	"codeword/internal/server"
-	"codeword/internal/server/docs"
 )
 
-// storeHealth tells readiness from a durable write, remembered for a moment so
-// that probes cost nothing.
+// storeHealth tells readiness from a durable write.
 type storeHealth struct {
 	store interface{ Ping(context.Context) error }
 }
@@ -28,7 +26,6 @@ func (n *node) wirePublic() (err error) {
 		OTP:            n.otp,
 		Sessions:       n.sessions,
 		Health:         storeHealth{n.store},
-		Docs:           docs.Handler(),
 		TrustedProxies: proxies,
 		MaxInFlight:    n.cfg.Flags.MaxInFlight,
 		Registry:       n.metrics,

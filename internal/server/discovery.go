@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"codeword/api"
+	"codeword/internal/server/docs"
 )
 
 // jwks is GET /.well-known/jwks.json.
@@ -44,10 +45,16 @@ func (s *Server) apiDocs() handle {
 	}
 }
 
-// docs serves the documentation page, which takes care of caching itself.
+// docs serves the documentation page, which takes care of caching itself. The
+// route table has seen to the method.
 func (s *Server) docs() handle {
+	page := docs.New(docs.Config{NotFound: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if x, ok := w.(*exchange); ok {
+			x.fail(notFound())
+		}
+	})})
 	return func(x *exchange) error {
-		s.cfg.Docs.ServeHTTP(x, x.r)
+		page.ServeHTTP(x, x.r)
 		return nil
 	}
 }

@@ -34,6 +34,8 @@ type exchange struct {
 	cause  error
 	mask   string
 	notes  string
+	// shed: refused by a full gate.
+	shed bool
 
 	body []byte
 	out  []byte
@@ -58,7 +60,10 @@ func (x *exchange) reset() {
 
 // serve is the outermost step.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	x := s.pool.Get().(*exchange) //nolint:forcetypeassert // only this type is in the pool
+	x, ok := s.pool.Get().(*exchange)
+	if !ok {
+		x = new(exchange)
+	}
 	x.s, x.w, x.r, x.start, x.route = s, w, r, s.now(), s.nowhere
 	x.id = newRequestID(x.start)
 	w.Header()["Request-Id"] = []string{x.id}
@@ -68,7 +73,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if x.route = s.match(r); x.route == s.nowhere {
-		x.fail(&problem{status: http.StatusNotFound, code: api.CodeNotFoundEndpoint})
+		x.fail(notFound())
 		return
 	}
 	x.route.ServeHTTP(x, r)
@@ -87,7 +92,7 @@ func (x *exchange) finish() {
 	}
 	took := s.now().Sub(x.start)
 	s.metrics.observe(x.route, x.status, x.code, took)
-	if x.cause == error(errOverload) {
+	if x.shed {
 		s.shed.note(s.log, x.start)
 	} else {
 		x.log(took)

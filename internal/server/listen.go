@@ -1,13 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -92,7 +91,7 @@ func NewListener(cfg ListenConfig) (*Listener, error) {
 		WriteTimeout:                 cfg.WriteTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     log.New(errorLog{cfg.Log}, "", 0),
+		ErrorLog:                     slog.NewLogLogger(errorLog{cfg.Log.Handler()}, slog.LevelWarn),
 		DisableGeneralOptionsHandler: true, // our own 404 and 405 answer "OPTIONS *" too
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 	}}
@@ -128,16 +127,17 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// errorLog passes on what net/http reports. Failed handshakes are the other
-// side's doing and could fill the log.
-type errorLog struct{ log *slog.Logger }
+// errorLog passes on what net/http reports, failed handshakes as debug: they
+// are the other side's doing and could fill the log.
+type errorLog struct{ slog.Handler }
 
-// Write implements [io.Writer] for one line.
-func (e errorLog) Write(line []byte) (int, error) {
-	level := slog.LevelWarn
-	if bytes.HasPrefix(line, []byte("http: TLS handshake error")) {
-		level = slog.LevelDebug
+// Handle implements [slog.Handler].
+func (e errorLog) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "http: TLS handshake error") {
+		r.Level = slog.LevelDebug
 	}
-	e.log.Log(context.Background(), level, "http server", "detail", string(bytes.TrimSpace(line)))
-	return len(line), nil
+	if !e.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return e.Handler.Handle(ctx, r)
 }

@@ -274,7 +274,7 @@ func TestTLS(t *testing.T) {
 	addr, _, _ := listen(t, func(c *server.ListenConfig) { c.Certificates = certs })
 	served := func() string {
 		t.Helper()
-		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", addr) //nolint:gosec // the name is what is looked at
+		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +287,7 @@ func TestTLS(t *testing.T) {
 
 	t.Run("HTTP/2", func(t *testing.T) {
 		client := &http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true, //nolint:gosec // self-signed
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true,
 		}}
 		defer client.CloseIdleConnections()
 		req, err := http.NewRequestWithContext(t.Context(), "POST", "https://"+addr+api.PathSend, strings.NewReader(goodSend))
@@ -306,7 +306,7 @@ func TestTLS(t *testing.T) {
 	})
 
 	t.Run("old versions are refused", func(t *testing.T) {
-		old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11} //nolint:gosec // that is the test
+		old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 		if c, err := (&tls.Dialer{Config: old}).DialContext(t.Context(), "tcp", addr); err == nil {
 			_ = c.Close()
 			t.Error("TLS 1.1 was accepted")
@@ -337,4 +337,37 @@ func TestTLS(t *testing.T) {
 			t.Error("a broken certificate was loaded")
 		}
 	})
+}
+
+func TestOddRequestLinesGetOurAnswers(t *testing.T) {
+	addr, domain, _ := listen(t, nil)
+	for line, status := range map[string]int{
+		"OPTIONS * HTTP/1.1":                                         404,
+		"OPTIONS " + api.PathSend + " HTTP/1.1":                      405,
+		"CONNECT x:443 HTTP/1.1":                                     404,
+		"CONNECT " + api.PathSend + " HTTP/1.1":                      405,
+		"TRACE " + api.PathAuthenticate + " HTTP/1.1":                405,
+		"GET " + api.PathAuthenticate + "?otp=123456 HTTP/1.0":       405,
+		"POST http://elsewhere.example" + api.PathSend + " HTTP/1.1": 401,
+		"POST /v1/auth/otp/sms%3Asend HTTP/1.1":                      401, // an escaped colon is a colon
+		"POST /v1/auth/otp%2Fsms:send HTTP/1.1":                      404, // an escaped slash is none
+		"POST /v1/auth/otp/sms:send%00 HTTP/1.1":                     404,
+		"POST /v1//auth/otp/sms:send HTTP/1.1":                       404,
+		"POST /docs/../v1/auth/otp/sms:send HTTP/1.1":                404,
+	} {
+		c := dial(t, addr)
+		write(t, c, line+"\r\nHost: x\r\nConnection: close\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != status || resp.Header.Get("Request-Id") == "" || resp.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %v, want %d", line, resp.StatusCode, resp.Header, status)
+		}
+	}
+	if len(domain.sent)+len(domain.tried) > 0 {
+		t.Error("one of them had an effect")
+	}
 }

@@ -20,7 +20,7 @@ func (x *exchange) log(took time.Duration) {
 	case x.route.vital:
 		level = slog.LevelDebug
 	}
-	ctx := context.Background() // the request's may be cancelled, its event is due all the same
+	ctx := context.Background() // the request's may be canceled, its event is due all the same
 	handler := x.s.log.Handler()
 	if !handler.Enabled(ctx, level) {
 		return

@@ -149,10 +149,7 @@ func wholeSeconds(d time.Duration) int {
 // fail answers with an error. It must not be called after an answer was begun.
 func (x *exchange) fail(err error) {
 	p := problemOf(err)
-	x.code, x.cause = p.code, p.cause
-	if p == errOverload {
-		x.cause = p
-	}
+	x.code, x.cause, x.shed = p.code, p.cause, p == errOverload
 	h := x.w.Header()
 	if p.retryAfter > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(p.retryAfter)}

@@ -12,8 +12,8 @@ import (
 // unique. It is no secret, so the fast generator does.
 func newRequestID(now time.Time) string {
 	var id [16]byte
-	binary.BigEndian.PutUint64(id[:8], uint64(now.UnixMilli())<<16|rand.Uint64()&0x0fff|0x7000)
-	binary.BigEndian.PutUint64(id[8:], rand.Uint64()>>2|1<<63)
+	binary.BigEndian.PutUint64(id[:8], uint64(now.UnixMilli())<<16|rand.Uint64()&0x0fff|0x7000) //nolint:gosec // no secret
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64()>>2|1<<63)                                  //nolint:gosec // no secret
 	var text [36]byte
 	hex.Encode(text[:8], id[:4])
 	text[8] = '-'

@@ -23,7 +23,8 @@ type endpoint struct {
 
 // endpoints is the route table. A GET serves HEAD as well.
 func (s *Server) endpoints() []endpoint {
-	table := []endpoint{
+	docs := s.docs()
+	return []endpoint{
 		{http.MethodPost, api.PathSend, s.send()},
 		{http.MethodPost, api.PathAuthenticate, s.authenticate()},
 		{http.MethodGet, api.PathSession, s.getSession()},
@@ -33,15 +34,9 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodGet, api.PathOpenIDConfiguration, s.openIDConfiguration()},
 		{http.MethodGet, api.PathHealth, s.healthz()},
 		{http.MethodGet, api.PathReady, s.readyz()},
+		{http.MethodGet, api.PathDocs, docs},
+		{http.MethodGet, api.PathDocs + "/", docs},
 	}
-	if s.cfg.Docs != nil {
-		table = append(
-			table,
-			endpoint{http.MethodGet, api.PathDocs, s.docs()},
-			endpoint{http.MethodGet, api.PathDocs + "/", s.docs()},
-		)
-	}
-	return table
 }
 
 // route is everything that is served at one path.
@@ -118,3 +113,6 @@ func (s *Server) match(r *http.Request) *route {
 	}
 	return s.nowhere
 }
+
+// notFound is the answer where no endpoint is.
+func notFound() error { return &problem{status: http.StatusNotFound, code: api.CodeNotFoundEndpoint} }

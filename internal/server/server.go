@@ -68,8 +68,6 @@ type Config struct {
 	OTP      OTP
 	Sessions Sessions
 	Health   Health
-	// Docs serves the documentation page at /docs and below; nil for none.
-	Docs http.Handler
 	// TrustedProxies are the peers whose X-Forwarded-For is believed. With none
 	// the header is ignored, since callers could write it themselves.
 	TrustedProxies []netip.Prefix
@@ -120,7 +118,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, now: cfg.Now, log: cfg.Log, mux: http.NewServeMux()}
 	s.gate.max = int64(cfg.MaxInFlight)
-	s.pool.New = func() any { return new(exchange) }
 	var err error
 	if s.metrics, err = newMetrics(cfg.Registry, &s.gate); err != nil {
 		return nil, err

@@ -20,7 +20,6 @@ import (
 	"codeword/internal/fault"
 	"codeword/internal/otp"
 	"codeword/internal/server"
-	"codeword/internal/server/docs"
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -192,7 +191,7 @@ func newFixture(t *testing.T, change func(*server.Config)) *fixture {
 		registry: prometheus.NewRegistry(), log: &syncBuffer{},
 	}
 	cfg := server.Config{
-		Clients: fakeClients{}, OTP: f.otp, Sessions: f.sessions, Health: f.health, Docs: docs.Handler(),
+		Clients: fakeClients{}, OTP: f.otp, Sessions: f.sessions, Health: f.health,
 		Registry: f.registry, Now: func() time.Time { return testNow },
 		Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -383,6 +382,7 @@ func TestRefusals(t *testing.T) {
 
 		{"unknown path", "GET", "/nothing", "", nil, 404, api.CodeNotFoundEndpoint},
 		{"root", "GET", "/", "", nil, 404, api.CodeNotFoundEndpoint},
+		{"unknown file of the page", "GET", "/docs/nothing.js", "", nil, 404, api.CodeNotFoundEndpoint},
 		{"unclean path", "POST", "//v1/auth/otp/sms:send", goodSend, nil, 404, api.CodeNotFoundEndpoint},
 		{"dotted path", "POST", "/v1/../v1/auth/otp/sms:send", goodSend, nil, 404, api.CodeNotFoundEndpoint},
 		{"slash at the end", "POST", send + "/", goodSend, nil, 404, api.CodeNotFoundEndpoint},

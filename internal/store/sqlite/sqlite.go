@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -121,7 +122,11 @@ func open(cfg Config, write bool) (*sqlite.Conn, error) {
 			return nil, fmt.Errorf("sqlite: %w", err)
 		}
 	}
-	conn, err := sqlite.OpenConn(cfg.Path, sqlite.OpenReadWrite)
+	if err := registerOnce(); err != nil {
+		return nil, err
+	}
+	uri := url.URL{Scheme: "file", Opaque: (&url.URL{Path: cfg.Path}).EscapedPath(), RawQuery: "vfs=" + walVFS}
+	conn, err := sqlite.OpenConn(uri.String(), sqlite.OpenReadWrite, sqlite.OpenURI)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", cfg.Path, err)
 	}
@@ -136,7 +141,7 @@ func open(cfg Config, write bool) (*sqlite.Conn, error) {
 		"PRAGMA cache_size = -2048",
 	}
 	if write {
-		pragmas = append(pragmas, "PRAGMA cache_size = -16384")
+		pragmas = append(pragmas, "PRAGMA cache_size = -65536")
 	} else {
 		pragmas = append(pragmas, "PRAGMA query_only = ON")
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -54,7 +55,8 @@ func whoMayUse(t *testing.T, s *suite) {
 func oneEach(t *testing.T, s *suite) {
 	phone := store.PhoneID(random())
 	ids := make(map[store.Binding]store.ChallengeID)
-	bindings := []store.Binding{"", "a", "b"}
+	long := store.Binding(strings.Repeat("x", 254)) // the longest are 255 bytes
+	bindings := []store.Binding{"", "a", "b", long + "1", long + "2"}
 	for _, b := range bindings {
 		in := s.intent(phone, at(0))
 		in.Challenge.Binding = b

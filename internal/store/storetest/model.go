@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"flag"
 	"reflect"
 	"slices"
 	"testing"
@@ -115,7 +116,23 @@ func (p *phoneModel) attempt(in store.Attempt, code store.ChallengeID) *fault.Er
 	return nil
 }
 
+// modelRuns is how many sequences are tried unless -rapid.checks says more: each
+// step is a durable write, and the race detector makes an engine in pure Go
+// twenty times slower.
+const modelRuns = "20"
+
+func boundRuns(t *testing.T) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if f == nil || f.Value.String() != f.DefValue {
+		return
+	}
+	ok(t, "set the number of runs", f.Value.Set(modelRuns))
+	t.Cleanup(func() { ok(t, "restore the number of runs", f.Value.Set(f.DefValue)) })
+}
+
 func followsModel(t *testing.T, s *suite) {
+	boundRuns(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{now: at(0)}
 		for range 2 {

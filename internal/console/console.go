@@ -1,0 +1,182 @@
+// Package console is the operator's HTTP edge: the inbox page and its JSON, the
+// metrics and the profiles, all behind one admin token. It is meant for a
+// listener of its own, on loopback unless the operator decides otherwise.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"codeword/api"
+)
+
+// Inbox lists the messages of clients whose messages are shown instead of sent.
+type Inbox interface {
+	// List returns messages, newest first. It refuses a number that is none
+	// with fault.InvalidPhone.
+	List(ctx context.Context, q Query) ([]Entry, error)
+}
+
+// Query selects messages.
+type Query struct {
+	// To is a number in E.164; empty for all.
+	To string
+	// Limit is how many at most; zero for the inbox's default.
+	Limit int
+}
+
+// Entry is one message as its recipient would see it. Printed or logged, it
+// shows its id alone.
+type Entry struct {
+	ID         string   `json:"id"`
+	To         string   `json:"to"`
+	From       string   `json:"from"`
+	Text       string   `json:"text"`
+	CreateTime api.Time `json:"createTime"`
+}
+
+// Format implements [fmt.Formatter] with the id alone.
+func (e Entry) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "message "+e.ID) // a Formatter has nowhere to report to
+}
+
+// LogValue implements [slog.LogValuer] with the id alone.
+func (e Entry) LogValue() slog.Value { return slog.StringValue(e.ID) }
+
+// MinTokenBytes is the shortest admin token. Since nothing slows guesses down,
+// it should be random; 256 bits are usual.
+const MinTokenBytes = 16
+
+// Token is the admin token. It prints redacted.
+type Token string
+
+// Format implements [fmt.Formatter] without the token.
+func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+
+// LogValue implements [slog.LogValuer] without the token.
+func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// Config is what a Console needs.
+type Config struct {
+	// Token opens everything: as a bearer (RFC 6750), or at the login page.
+	Token Token
+	Inbox Inbox
+	// Metrics is what /metrics shows; nil for nothing.
+	Metrics prometheus.Gatherer
+	// Log takes one event a request; nil for none.
+	Log *slog.Logger
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+}
+
+// Console serves the operator. It is safe for concurrent use.
+type Console struct {
+	cfg    Config
+	keeper *keeper
+	pages  *pages
+}
+
+// New returns a Console.
+func New(cfg Config) (*Console, error) {
+	if len(cfg.Token) < MinTokenBytes {
+		return nil, fmt.Errorf("console: the admin token is shorter than %d bytes", MinTokenBytes)
+	}
+	if cfg.Inbox == nil {
+		return nil, errors.New("console: Inbox is required")
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	p, err := loadPages()
+	if err != nil {
+		return nil, err
+	}
+	return &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now), pages: p}, nil
+}
+
+// Handler returns the handler of the admin listener.
+func (c *Console) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", http.HandlerFunc(c.notFound))
+	mux.Handle("/{$}", c.only(http.MethodGet, http.RedirectHandler("/inbox", http.StatusSeeOther)))
+	mux.Handle("/healthz", c.only(http.MethodGet, http.HandlerFunc(healthz)))
+	mux.Handle("/login", http.HandlerFunc(c.login))
+	mux.Handle("/logout", c.only(http.MethodPost, http.HandlerFunc(c.logout)))
+	mux.Handle("/assets/{name}", c.only(http.MethodGet, http.HandlerFunc(c.asset)))
+	mux.Handle("/inbox", c.only(http.MethodGet, c.page(c.inboxPage)))
+
+	mux.Handle("/admin/v1/inbox", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.inboxJSON))))
+	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
+	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
+	for path, h := range map[string]http.HandlerFunc{
+		"/debug/pprof/":        pprof.Index,
+		"/debug/pprof/cmdline": pprof.Cmdline,
+		"/debug/pprof/profile": pprof.Profile,
+		"/debug/pprof/symbol":  pprof.Symbol,
+		"/debug/pprof/trace":   pprof.Trace,
+	} {
+		mux.Handle(path, c.guarded(h))
+	}
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c.refuse(w, http.StatusForbidden, codeCrossOrigin, "The request comes from another site.")
+	}))
+	return c.observed(protection.Handler(mux))
+}
+
+func healthz(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, api.Health{Status: api.StatusOK})
+}
+
+// only refuses methods other than the one; GET includes HEAD.
+func (c *Console) only(method string, h http.Handler) http.Handler {
+	allow := method
+	if method == http.MethodGet {
+		allow = "GET, HEAD"
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
+			c.methodNotAllowed(w, allow)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// guarded admits bearers and logged-in browsers; others get JSON.
+func (c *Console) guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := c.keeper.admit(r); err != "" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="codeword admin"`)
+			c.refuseCode(w, http.StatusUnauthorized, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// page is guarded for pages: others are led to the login.
+func (c *Console) page(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.keeper.admit(r) != "" {
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			return
+		}
+		h(w, r)
+	})
+}

@@ -1,0 +1,117 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"time"
+)
+
+//go:embed assets
+var files embed.FS
+
+// policy is the Content-Security-Policy of the pages: their own style and
+// script, requests and forms to their own server, and nothing else.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// pages are the templates and files, read once.
+type pages struct {
+	templates *template.Template
+	assets    map[string]asset
+}
+
+type asset struct {
+	contentType, etag string
+	body              []byte
+}
+
+func loadPages() (*pages, error) {
+	t, err := template.ParseFS(files, "assets/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("console: templates: %w", err)
+	}
+	p := &pages{templates: t, assets: map[string]asset{}}
+	for name, contentType := range map[string]string{
+		"console.css": "text/css; charset=utf-8",
+		"inbox.js":    "text/javascript; charset=utf-8",
+	} {
+		body, err := files.ReadFile(path.Join("assets", name))
+		if err != nil {
+			return nil, fmt.Errorf("console: %w", err)
+		}
+		sum := sha256.Sum256(body)
+		p.assets[name] = asset{contentType, `"` + hex.EncodeToString(sum[:12]) + `"`, body}
+	}
+	return p, nil
+}
+
+// asset is GET /assets/{name}. There is nothing in these files to protect.
+func (c *Console) asset(w http.ResponseWriter, r *http.Request) {
+	a, ok := c.pages.assets[r.PathValue("name")]
+	if !ok {
+		c.notFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", a.contentType)
+	h.Set("ETag", a.etag)
+	h.Set("Cache-Control", "no-cache") // names stay the same, so a copy must be asked about
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+}
+
+// render answers with a page. It is made as a whole first, so that a template
+// that fails does not leave half a page.
+func (c *Console) render(w http.ResponseWriter, status int, name string, data any) {
+	var b bytes.Buffer
+	if err := c.pages.templates.ExecuteTemplate(&b, name, data); err != nil {
+		panic(fmt.Errorf("console: page %s: %w", name, err))
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", policy)
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // a failed write means that the browser is gone
+}
+
+// loginView is what the login page shows.
+type loginView struct{ Error string }
+
+// maxLoginBody bounds the login form.
+const maxLoginBody = 4 << 10
+
+// login is GET and POST /login.
+func (c *Console) login(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		if c.keeper.admit(r) == "" {
+			http.Redirect(w, r, "/inbox", http.StatusSeeOther)
+			return
+		}
+		c.render(w, http.StatusOK, "login.html", loginView{})
+	case http.MethodPost:
+		r.Body = http.MaxBytesReader(w, r.Body, maxLoginBody)
+		// PostFormValue does not read the query, where a token would end up in
+		// histories and logs.
+		if !c.keeper.isToken(r.PostFormValue("token")) {
+			c.cfg.Log.WarnContext(r.Context(), "console login refused", "remote", r.RemoteAddr)
+			c.render(w, http.StatusUnauthorized, "login.html", loginView{Error: "That is not the admin token."})
+			return
+		}
+		http.SetCookie(w, c.keeper.login(r.TLS != nil))
+		http.Redirect(w, r, "/inbox", http.StatusSeeOther)
+	default:
+		c.methodNotAllowed(w, "GET, HEAD, POST")
+	}
+}
+
+// logout is POST /logout.
+func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, c.keeper.logout(r))
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
