@@ -14,7 +14,7 @@ import (
 
 // maker derives the codes of challenges as the service does for messages. keys
 // may put something in the place of a new key ring.
-func maker(t testing.TB, keys func(*keyring.Ring) otp.Keys) func(id store.ChallengeID, digits int) string {
+func maker(t *testing.T, keys func(*keyring.Ring) otp.Keys) func(id store.ChallengeID, digits int) string {
 	t.Helper()
 	ring, err := keyring.Generate()
 	if err != nil {
@@ -54,7 +54,7 @@ func chiSquare(counts []int) float64 {
 }
 
 // TestCodesAreUniform draws a million codes: each digit in each position, each
-// pair of neighbours and each block of a thousand codes must be equally likely.
+// pair of neighbors and each block of a thousand codes must be equally likely.
 func TestCodesAreUniform(t *testing.T) {
 	const codes, digits = 1_000_000, 6
 	derive := maker(t, nil)
@@ -182,10 +182,11 @@ func TestCodesFollowFromTheirChallenge(t *testing.T) {
 	same := 0
 	for i := range 100 {
 		id := store.ChallengeID{byte(i)}
-		if derive(id, 10) != derive(id, 10) {
+		code := derive(id, 10)
+		if again := derive(id, 10); again != code {
 			t.Fatal("two codes of one challenge")
 		}
-		if derive(id, 10) == stranger(id, 10) {
+		if code == stranger(id, 10) {
 			same++
 		}
 	}

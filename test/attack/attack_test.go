@@ -40,6 +40,7 @@ func idempotency(key string) header { return header{api.HeaderIdempotencyKey, ke
 func fingerprintIP(ip string) header {
 	return header{api.HeaderDeviceFingerprint, `{"ip":"` + ip + `"}`}
 }
+
 func as(c testserver.Credentials) []header {
 	return []header{{api.HeaderClientID, c.ID}, {api.HeaderClientSecret, c.Secret}}
 }
@@ -74,12 +75,12 @@ func (a answer) retryable() bool {
 
 // caller makes raw calls as one client.
 type caller struct {
-	t    testing.TB
+	t    *testing.T
 	e    *testserver.Endpoint
 	cred testserver.Credentials
 }
 
-func callAs(t testing.TB, e *testserver.Endpoint, cred testserver.Credentials) caller {
+func callAs(t *testing.T, e *testserver.Endpoint, cred testserver.Credentials) caller {
 	t.Helper()
 	return caller{t, e, cred}
 }
@@ -218,7 +219,7 @@ func tally(answers []answer) map[string]int {
 }
 
 // claims returns the payload of a JWT, unverified.
-func claims(t testing.TB, token string) map[string]any {
+func claims(t *testing.T, token string) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -37,7 +37,7 @@ func comparable401(a answer) string {
 	return regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(text, "Content-Length: …")
 }
 
-func unbase64(t testing.TB, s string) []byte {
+func unbase64(t *testing.T, s string) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {

@@ -35,9 +35,8 @@ const (
 // one of b (AUC; 0.5 is no difference), and z of the Mann-Whitney test.
 func ranks(a, b []time.Duration) (auc, z float64) {
 	type one struct {
-		d    time.Duration
-		ofA  bool
-		rank float64
+		d   time.Duration
+		ofA bool
 	}
 	all := make([]one, 0, len(a)+len(b))
 	for _, d := range a {
@@ -122,7 +121,7 @@ func (s *stopwatch) measure(r request) time.Duration {
 func (s *stopwatch) compare(name, tries string, known, unknown func(i int) request) {
 	s.t.Helper()
 	var figures []string
-	clear := false
+	alike := false
 	n := 0
 	for range runs {
 		var a, b []time.Duration
@@ -147,12 +146,12 @@ func (s *stopwatch) compare(name, tries string, known, unknown func(i int) reque
 		figures = append(figures, fmt.Sprintf("AUC %.3f, z %+.1f, medians %s and %s (%.0f %%)",
 			auc, z, ma.Round(time.Microsecond), mb.Round(time.Microsecond), 100*apart))
 		if math.Abs(auc-0.5) <= maxAUC-0.5 && apart <= maxMedian {
-			clear = true
+			alike = true
 			break
 		}
 	}
 	report(s.t, name, tries, "%s", strings.Join(figures, "; then "))
-	if !clear {
+	if !alike {
 		s.t.Errorf("%s: the two can be told apart by time in each of %d runs", name, runs)
 	}
 }
@@ -279,4 +278,25 @@ func TestEnumeration(t *testing.T) {
 		}
 	}
 	report(t, "enumeration", "known, unknown and disabled clients, phones and ids compared in status, headers and body", "%d of %d differ", different, compared)
+}
+
+// TestRanks: the comparison sees what it is there to see.
+func TestRanks(t *testing.T) {
+	t.Parallel()
+	draw := func(scale float64) []time.Duration {
+		out := make([]time.Duration, samples)
+		for i := range out {
+			out[i] = time.Duration(scale * 1e6 * (1 + rand.ExpFloat64()/2))
+		}
+		return out
+	}
+	if auc, _ := ranks(draw(1), draw(1)); math.Abs(auc-0.5) > 0.08 { // six standard deviations
+		t.Errorf("two samples of one kind: AUC %.3f", auc)
+	}
+	if auc, z := ranks(draw(2), draw(1)); auc < 0.8 || z < 10 {
+		t.Errorf("a sample that takes twice as long: AUC %.3f, z %.1f", auc, z)
+	}
+	if auc, _ := ranks([]time.Duration{1, 1}, []time.Duration{1, 1, 1}); auc != 0.5 {
+		t.Errorf("ties: AUC %.3f", auc)
+	}
 }

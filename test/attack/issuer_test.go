@@ -27,7 +27,7 @@ type issuer struct {
 	asked atomic.Int64
 }
 
-func newKey(t testing.TB, kid string) jose.JSONWebKey {
+func newKey(t *testing.T, kid string) jose.JSONWebKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -36,7 +36,7 @@ func newKey(t testing.TB, kid string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key, KeyID: kid, Algorithm: string(jose.ES256), Use: "sig"}
 }
 
-func newIssuer(t testing.TB) *issuer {
+func newIssuer(t *testing.T) *issuer {
 	t.Helper()
 	p := &issuer{key: newKey(t, "idp-1")}
 	mux := http.NewServeMux()
@@ -73,12 +73,12 @@ func (p *issuer) claims(subject string, change map[string]any) map[string]any {
 }
 
 // token is an ID token for a subject, with some claims changed.
-func (p *issuer) token(t testing.TB, subject string, change map[string]any) string {
+func (p *issuer) token(t *testing.T, subject string, change map[string]any) string {
 	t.Helper()
 	return sign(t, jose.ES256, p.key, p.claims(subject, change), nil)
 }
 
-func sign(t testing.TB, alg jose.SignatureAlgorithm, key, claims any, opts *jose.SignerOptions) string {
+func sign(t *testing.T, alg jose.SignatureAlgorithm, key, claims any, opts *jose.SignerOptions) string {
 	t.Helper()
 	if opts == nil {
 		opts = (&jose.SignerOptions{}).WithType("JWT")

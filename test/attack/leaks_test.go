@@ -29,7 +29,7 @@ func spellings(value string) map[string][]byte {
 	for offset := range 3 {
 		for name, enc := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
 			text := enc.EncodeToString(append(make([]byte, offset), value...))
-			// The first and last characters hold bits of the neighbours.
+			// The first and last characters hold bits of the neighbors.
 			from, to := (offset*8+5)/6, (offset+len(value))*8/6
 			out[name+string(rune('0'+offset))] = []byte(text[from:to])
 		}
@@ -63,7 +63,8 @@ func resting(t *testing.T, s *testserver.Server) map[string][]byte {
 	return out
 }
 
-// used are the secrets of a whole day's work of a server.
+// work has a server do all it can, well and badly used, and returns by name what
+// nobody may find afterwards.
 func work(t *testing.T, s *testserver.Server, cred testserver.Credentials) map[string]string {
 	t.Helper()
 	c := callAs(t, s.Endpoint, cred)

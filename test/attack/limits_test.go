@@ -183,17 +183,17 @@ func TestEndUserAddress(t *testing.T) {
 	mapped := accepted(3, func(i int) string {
 		return []string{"::ffff:192.0.2.1", "::ffff:c000:201", "0:0:0:0:0:ffff:192.0.2.1"}[i]
 	})
-	neighbour := accepted(3, func(int) string { return "192.0.2.2" })
+	neighbor := accepted(3, func(int) string { return "192.0.2.2" })
 	block := accepted(25, func(i int) string { return fmt.Sprintf("2001:db8:1:2:%x::%x", i+1, i*7) })
 	zoned := accepted(2, func(i int) string { return fmt.Sprintf("2001:db8:1:2::1%%eth%d", i) })
 	nextBlock := accepted(3, func(i int) string { return fmt.Sprintf("2001:db8:1:3::%x", i) })
 	report(t, "end-user-address", "15 sends from one IPv4 address, 3 as IPv4-mapped IPv6, 25 rotating within one IPv6 /64, 2 with zones",
-		"%d, %d, %d and %d accepted; neighbours %d and %d of 3", one, mapped, block, zoned, neighbour, nextBlock)
+		"%d, %d, %d and %d accepted; neighbors %d and %d of 3", one, mapped, block, zoned, neighbor, nextBlock)
 	if one != addressBurst || mapped != 0 || block != addressBurst || zoned != 0 {
 		t.Errorf("accepted %d, %d, %d, %d; want %d, 0, %d, 0", one, mapped, block, zoned, addressBurst, addressBurst)
 	}
-	if neighbour != 3 || nextBlock != 3 {
-		t.Errorf("neighbours: %d and %d of 3 accepted", neighbour, nextBlock)
+	if neighbor != 3 || nextBlock != 3 {
+		t.Errorf("neighbors: %d and %d of 3 accepted", neighbor, nextBlock)
 	}
 	ignored := 0
 	hostile := []string{"", "x", "{", `{"ip":`, `{"ip":1}`, `{"ip":"999.1.1.1"}`, `["192.0.2.1"]`, `{"ip":"192.0.2.1","ip":"192.0.2.9"}`, `{"ip":"192.0.2.1\u0000"}`}

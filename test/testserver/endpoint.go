@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,12 +15,8 @@ import (
 	"codeword/client"
 )
 
-var (
-	// used says that some test asked for the binary.
-	used atomic.Bool
-	// validator is parsed once per process.
-	validator = sync.OnceValues(apitest.New)
-)
+// validator is parsed once per process.
+var validator = sync.OnceValues(apitest.New)
 
 // Credentials are those of one client.
 type Credentials struct {
@@ -41,44 +36,44 @@ type Endpoint struct {
 	// them alive, and follows no redirects.
 	HTTP *http.Client
 
-	t testing.TB
+	tb testing.TB
 }
 
 // NewEndpoint describes a server that the test started by other means.
-func NewEndpoint(t testing.TB, publicURL, adminURL, adminToken string, test, live Credentials) *Endpoint {
-	t.Helper()
+func NewEndpoint(tb testing.TB, publicURL, adminURL, adminToken string, test, live Credentials) *Endpoint {
+	tb.Helper()
 	v, err := validator()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	base := &http.Transport{MaxIdleConnsPerHost: 512, DisableCompression: true}
-	t.Cleanup(base.CloseIdleConnections)
+	tb.Cleanup(base.CloseIdleConnections)
 	return &Endpoint{
 		URL: publicURL, AdminURL: adminURL, AdminToken: adminToken, Test: test, Live: live,
 		HTTP: &http.Client{
 			Timeout:       20 * time.Second,
-			Transport:     &apitest.Transport{Validator: v, Report: func(err error) { t.Error(err) }, Base: base},
+			Transport:     &apitest.Transport{Validator: v, Report: func(err error) { tb.Error(err) }, Base: base},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		t: t,
+		tb: tb,
 	}
 }
 
-func newEndpoint(t testing.TB, env map[string]string) *Endpoint {
-	t.Helper()
-	return NewEndpoint(t, env["CODEWORD_URL"], env["CODEWORD_ADMIN_URL"], env["CODEWORD_ADMIN_TOKEN"],
+func newEndpoint(tb testing.TB, env map[string]string) *Endpoint {
+	tb.Helper()
+	return NewEndpoint(tb, env["CODEWORD_URL"], env["CODEWORD_ADMIN_URL"], env["CODEWORD_ADMIN_TOKEN"],
 		Credentials{env["CODEWORD_CLIENT_ID"], env["CODEWORD_CLIENT_SECRET"]},
 		Credentials{env["CODEWORD_LIVE_CLIENT_ID"], env["CODEWORD_LIVE_CLIENT_SECRET"]})
 }
 
 // Client returns a public Go client that makes each call once.
 func (e *Endpoint) Client(as Credentials) *client.Client {
-	e.t.Helper()
+	e.tb.Helper()
 	c, err := client.New(client.Config{
 		BaseURL: e.URL, ClientID: as.ID, ClientSecret: client.Secret(as.Secret), HTTPClient: e.HTTP, MaxTries: 1,
 	})
 	if err != nil {
-		e.t.Fatal(err)
+		e.tb.Fatal(err)
 	}
 	return c
 }
@@ -99,12 +94,12 @@ func (m Message) Code() string {
 
 // Inbox returns the messages to a number, newest first.
 func (e *Endpoint) Inbox(to string) []Message {
-	e.t.Helper()
+	e.tb.Helper()
 	var page struct {
 		Messages []Message `json:"messages"`
 	}
 	if err := json.Unmarshal(e.Admin("/admin/v1/inbox?to="+url.QueryEscape(to)), &page); err != nil {
-		e.t.Fatalf("inbox: %v", err)
+		e.tb.Fatalf("inbox: %v", err)
 	}
 	return page.Messages
 }
@@ -112,27 +107,27 @@ func (e *Endpoint) Inbox(to string) []Message {
 // Code returns the code of the newest message to a number. It waits a while for
 // the message, since an answered send only promises that it is queued.
 func (e *Endpoint) Code(to string) string {
-	e.t.Helper()
+	e.tb.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(pollEvery) {
 		if list := e.Inbox(to); len(list) > 0 {
 			code := list[0].Code()
 			if code == "" {
-				e.t.Fatal("the newest message brings no code")
+				e.tb.Fatal("the newest message brings no code")
 			}
 			return code
 		}
 		if time.Now().After(deadline) {
-			e.t.Fatal("no message in the inbox")
+			e.tb.Fatal("no message in the inbox")
 		}
 	}
 }
 
 // Admin gets a path of the admin listener and returns the body of its 200.
 func (e *Endpoint) Admin(path string) []byte {
-	e.t.Helper()
+	e.tb.Helper()
 	body, err := e.admin(path)
 	if err != nil {
-		e.t.Fatal(err)
+		e.tb.Fatal(err)
 	}
 	return body
 }

@@ -33,47 +33,47 @@ const (
 	envFile = "dev.env"
 )
 
-// binary is built by the first test that needs it and removed by Main.
-var binary = sync.OnceValues(build)
-
-func build() (string, error) {
-	dir, err := os.MkdirTemp("", "codeword-test-")
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(dir, "codeword")
-	cmd := exec.Command("go", "build", "-o", out, "codeword/cmd/codeword")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		_ = os.RemoveAll(dir)
-		return "", fmt.Errorf("build the command: %w\n%s", err, text)
-	}
-	return out, nil
+// command is the binary, built by the first test of the process that needs it.
+type command struct {
+	once sync.Once
+	path string
+	err  error
 }
 
-// Main runs the tests and then removes the binary, if any of them built it. It
+var binary command
+
+func (c *command) build() {
+	dir, err := os.MkdirTemp("", "codeword-test-")
+	if err != nil {
+		c.err = err
+		return
+	}
+	c.path = filepath.Join(dir, "codeword")
+	cmd := exec.Command("go", "build", "-o", c.path, "codeword/cmd/codeword")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		c.err = fmt.Errorf("build the command: %w\n%s", err, text)
+	}
+}
+
+// Main runs the tests and then removes the binary, if any of them needed it. It
 // returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
-	// A binary that nobody asked for is not built for the removal alone: a
-	// second call returns what the first one made.
-	if used.Load() {
-		if path, err := binary(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(path))
-		}
+	if binary.path != "" {
+		_ = os.RemoveAll(filepath.Dir(binary.path)) // in the system's temporary directory
 	}
 	return code
 }
 
 // Binary returns the path of the command.
-func Binary(t testing.TB) string {
-	t.Helper()
-	used.Store(true)
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
+func Binary(tb testing.TB) string {
+	tb.Helper()
+	binary.once.Do(binary.build)
+	if binary.err != nil {
+		tb.Fatal(binary.err)
 	}
-	return path
+	return binary.path
 }
 
 // Options are how a server is started. The zero value is a fresh instance.
@@ -93,7 +93,7 @@ type Server struct {
 	// Data is the data directory.
 	Data string
 
-	t       testing.TB
+	tb      testing.TB
 	opts    Options
 	logPath string
 	listen  [2]string // the addresses, public and admin, of every start
@@ -103,59 +103,72 @@ type Server struct {
 
 // Start starts a server, waits until it is ready, and stops it when the test
 // ends.
-func Start(t testing.TB, opts Options) *Server {
-	t.Helper()
-	dir := t.TempDir()
+func Start(tb testing.TB, opts Options) *Server {
+	tb.Helper()
+	dir := tb.TempDir()
 	s := &Server{
-		t: t, opts: opts, Data: opts.Data,
+		tb: tb, opts: opts, Data: opts.Data,
 		logPath: filepath.Join(dir, "server.log"),
 		listen:  [2]string{"127.0.0.1:0", "127.0.0.1:0"},
 	}
 	if s.Data == "" {
 		s.Data = filepath.Join(dir, "data")
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		s.Stop()
-		if t.Failed() {
-			t.Logf("the end of the server's log:\n%s", tail(s.Log(), 4<<10))
+		if tb.Failed() {
+			tb.Logf("the end of the server's log:\n%s", tail(s.Log(), 4<<10))
 		}
 	})
 	s.start()
 	return s
 }
 
-// start runs the command. A server that was killed left its dev.env behind, so
-// it is removed first.
+// start starts the server. After an end its port may be taken for a moment by
+// somebody's outgoing connection, so a start on old addresses is tried again.
 func (s *Server) start() {
-	s.t.Helper()
+	s.tb.Helper()
+	for tries := 1; ; tries++ {
+		env, err := s.launch()
+		if err == nil {
+			s.Endpoint = newEndpoint(s.tb, env)
+			s.listen = [2]string{strings.TrimPrefix(s.URL, "http://"), strings.TrimPrefix(s.AdminURL, "http://")}
+			return
+		}
+		s.Kill()
+		log := tail(s.Log(), 4<<10)
+		if tries == 5 || !strings.Contains(log, "address already in use") {
+			s.tb.Fatalf("the server is not ready: %v\n%s", err, log)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// launch runs the command and waits until it is ready. A server that was killed
+// left its dev.env behind, so it is removed first.
+func (s *Server) launch() (map[string]string, error) {
 	path := filepath.Join(s.Data, envFile)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.t.Fatal(err)
+		return nil, err
 	}
 	out, err := os.OpenFile(s.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
 	defer out.Close() // the child has its own descriptor
 	args := append([]string{"dev", "--listen", s.listen[0], "--admin-listen", s.listen[1], "--data", s.Data}, s.opts.Flags...)
-	cmd := exec.Command(Binary(s.t), args...)
+	cmd := exec.Command(Binary(s.tb), args...)
 	cmd.Env = append(environ(), s.opts.Env...)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stderr = out // what goes to stdout is for the person who started it
 	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
 	s.cmd, s.ended = cmd, make(chan struct{})
 	go func(ended chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log
 		close(ended)
 	}(s.ended)
-	env, err := s.await(path)
-	if err != nil {
-		s.Kill()
-		s.t.Fatalf("the server is not ready: %v\n%s", err, tail(s.Log(), 4<<10))
-	}
-	s.Endpoint = newEndpoint(s.t, env)
-	s.listen = [2]string{strings.TrimPrefix(s.URL, "http://"), strings.TrimPrefix(s.AdminURL, "http://")}
+	return s.await(path)
 }
 
 // environ is the environment without settings of some other instance.
@@ -229,24 +242,24 @@ func (s *Server) Stop() {
 	case <-s.ended:
 	case <-time.After(stopLimit):
 		s.Kill()
-		s.t.Errorf("the server did not stop within %s", stopLimit)
+		s.tb.Errorf("the server did not stop within %s", stopLimit)
 	}
 }
 
 // Restart starts the server again on the same data and addresses, after ending
 // it with Stop unless it has ended already.
 func (s *Server) Restart() {
-	s.t.Helper()
+	s.tb.Helper()
 	s.Stop()
 	s.start()
 }
 
-// Log returns all that the server wrote so far, over all of its starts.
+// Log returns all that the server wrote to stderr so far, over all of its starts.
 // Lines may be up to 100 ms late while it runs.
 func (s *Server) Log() string {
 	raw, err := os.ReadFile(s.logPath)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.t.Error(err)
+		s.tb.Error(err)
 	}
 	return string(raw)
 }
@@ -254,19 +267,19 @@ func (s *Server) Log() string {
 // Command runs another command of the binary and returns its standard output;
 // a failure fails the test.
 func (s *Server) Command(args ...string) []byte {
-	s.t.Helper()
-	return command(s.t, args...)
+	s.tb.Helper()
+	return run(s.tb, args...)
 }
 
-func command(t testing.TB, args ...string) []byte {
-	t.Helper()
-	cmd := exec.Command(Binary(t), args...)
+func run(tb testing.TB, args ...string) []byte {
+	tb.Helper()
+	cmd := exec.Command(Binary(tb), args...)
 	cmd.Env = environ()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("codeword %s: %v\n%s", strings.Join(args[:min(len(args), 2)], " "), err, stderr.Bytes())
+		tb.Fatalf("codeword %s: %v\n%s", strings.Join(args[:min(len(args), 2)], " "), err, stderr.Bytes())
 	}
 	return out
 }
@@ -274,23 +287,23 @@ func command(t testing.TB, args ...string) []byte {
 // CreateClient adds a client and waits until the running server knows it.
 // settings is a JSON object over the defaults, or empty.
 func (s *Server) CreateClient(name string, live bool, settings string) Credentials {
-	s.t.Helper()
-	c := CreateClient(s.t, s.Data, name, live, settings)
+	s.tb.Helper()
+	c := CreateClient(s.tb, s.Data, name, live, settings)
 	for deadline := time.Now().Add(startLimit); ; time.Sleep(pollEvery) {
-		_, err := s.Client(c).Session(s.t.Context())
+		_, err := s.Client(c).Session(s.tb.Context())
 		switch {
 		case errors.Is(err, api.CodeMissingAuthorization): // the credentials have passed
 			return c
 		case time.Now().After(deadline):
-			s.t.Fatalf("the server does not learn of a new client: %v", err)
+			s.tb.Fatalf("the server does not learn of a new client: %v", err)
 		}
 	}
 }
 
 // CreateClient adds a client to the instance whose data is in a directory. A
 // server that runs on it learns of the client within a second.
-func CreateClient(t testing.TB, data, name string, live bool, settings string) Credentials {
-	t.Helper()
+func CreateClient(tb testing.TB, data, name string, live bool, settings string) Credentials {
+	tb.Helper()
 	args := []string{"client", "create", "--data", data, "--name", name, "--json"}
 	if live {
 		args = append(args, "--live")
@@ -299,8 +312,8 @@ func CreateClient(t testing.TB, data, name string, live bool, settings string) C
 		args = append(args, "--settings", settings)
 	}
 	var c Credentials
-	if err := json.Unmarshal(command(t, args...), &c); err != nil || c.ID == "" || c.Secret == "" {
-		t.Fatalf("client create printed no credentials: %v", err)
+	if err := json.Unmarshal(run(tb, args...), &c); err != nil || c.ID == "" || c.Secret == "" {
+		tb.Fatalf("client create printed no credentials: %v", err)
 	}
 	return c
 }

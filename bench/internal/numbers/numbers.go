@@ -62,13 +62,13 @@ func (g *Generator) Append(dst []byte, index uint64) []byte {
 }
 
 // exchanges lists NXX 200 to 999 without those that are never a subscriber's:
-// N11 services, 555 directory and fiction, 950 carrier access, 958 and 959 plant
+// N11 services, 555 directory and fiction, 700 and 950 carrier access, 958 and 959 plant
 // tests, 976 premium.
 func exchanges() []string {
 	var all []string
 	for nxx := 200; nxx <= 999; nxx++ {
 		switch {
-		case nxx%100 == 11, nxx == 555, nxx == 950, nxx == 958, nxx == 959, nxx == 976:
+		case nxx%100 == 11, nxx == 555, nxx == 700, nxx == 950, nxx == 958, nxx == 959, nxx == 976:
 			continue
 		}
 		all = append(all, string([]byte{byte('0' + nxx/100), byte('0' + nxx/10%10), byte('0' + nxx%10)}))

@@ -23,7 +23,14 @@ func (s *Store) Hold() (release func()) {
 
 // WriterPragma runs a pragma on the writer's connection between groups.
 func (s *Store) WriterPragma(sql string) (err error) {
-	return errors.Join(s.writer.between(context.Background(), func() { err = pragma(s.writer.tx.conn, sql) }), err)
+	held := s.writer.between(context.Background(), func() { err = pragma(s.writer.tx.conn, sql) })
+	return errors.Join(held, err)
+}
+
+// WriterSetting reads a pragma of the writer's connection.
+func (s *Store) WriterSetting(sql string) (v int, err error) {
+	held := s.writer.between(context.Background(), func() { v, err = pragmaInt(s.writer.tx.conn, sql) })
+	return v, errors.Join(held, err)
 }
 
 // OperationFails queues an operation that writes and then fails as an engine

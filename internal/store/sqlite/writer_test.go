@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"codeword/internal/fault"
+	"codeword/internal/guard"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
 )
@@ -186,6 +187,42 @@ func TestOneFailureDoesNotTakeTheGroupWithIt(t *testing.T) {
 	}
 	if after, err := s.Padding(t.Context()); err != nil || after != padding {
 		t.Errorf("the failed operation left its write: %d, want %d (%v)", after, padding, err)
+	}
+}
+
+// TestUndoneGroupChargesNothing: limits are kept in memory ahead of the file, and
+// must fall back with it.
+func TestUndoneGroupChargesNothing(t *testing.T) {
+	s, _ := newStore(t, sqlite.Config{})
+	charged := func() store.Start {
+		in := send(random())
+		in.Charges = []store.Charge{{Name: "charge", Key: "key", Bucket: guard.Bucket{Burst: 1, Every: time.Hour}}}
+		return in
+	}
+	release := s.Hold()
+	var err error
+	var runs int
+	var wg sync.WaitGroup
+	wg.Go(func() { _, err = s.StartChallenge(context.Background(), charged()) })
+	eventually(t, "the send is queued", func() bool { return s.Stats().Queued == 1 })
+	wg.Go(func() { _ = s.OperationFails(context.Background(), &runs) })
+	eventually(t, "the failing one is queued", func() bool { return s.Stats().Queued == 2 })
+	release()
+	wg.Wait()
+	if err != nil || runs != 2 {
+		t.Errorf("the send was told %v; the failing operation ran %d times, want 2", err, runs)
+	}
+	if _, err := s.StartChallenge(t.Context(), charged()); !fault.Is(err, fault.LimitSMS) {
+		t.Errorf("got %v, want the charge of the send to stand", err)
+	}
+}
+
+// TestWriterIsDurable: no test can pull the plug, so this one looks at the
+// setting that SQLite documents to survive it: synchronous=FULL is 2.
+func TestWriterIsDurable(t *testing.T) {
+	s, _ := newStore(t, sqlite.Config{})
+	if got, err := s.WriterSetting("PRAGMA synchronous"); err != nil || got != 2 {
+		t.Errorf("synchronous is %d (%v), want 2", got, err)
 	}
 }
 
