@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -55,6 +57,18 @@ type node struct {
 	certs    *server.Certificates
 	admin    *http.Server
 	unlock   func()
+}
+
+// gcPercent lets the heap grow to four times what lives in it before it is
+// collected. A server's live heap is a few megabytes, so this costs little
+// memory and saves a few per cent of every request.
+const gcPercent = 300
+
+// tuneRuntime leaves alone what the operator has set.
+func tuneRuntime() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 // newNode opens the store and wires the parts together. Nothing runs yet. It
@@ -165,6 +179,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	start("public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
 	start("admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
+	tuneRuntime()
 	n.log.InfoContext(ctx, "serving", "url", n.cfg.PublicURL, "listen", n.cfg.Public.Addr().String(),
 		"admin", n.cfg.Admin.Addr().String(), "version", version(), "host", hostname())
 

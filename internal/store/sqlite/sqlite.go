@@ -141,7 +141,7 @@ func open(cfg Config, write bool) (*sqlite.Conn, error) {
 		"PRAGMA cache_size = -2048",
 	}
 	if write {
-		pragmas = append(pragmas, "PRAGMA cache_size = -65536")
+		pragmas = append(pragmas, "PRAGMA cache_size = -32768")
 	} else {
 		pragmas = append(pragmas, "PRAGMA query_only = ON")
 	}
