@@ -103,7 +103,7 @@ func (c *Client) do(ctx context.Context, in call, doc any, read func([]byte) err
 		}
 		if e, ok := errors.AsType[*Error](err); ok && e.RetryAfter > 0 {
 			// The jitter keeps those who were told the same from coming at once.
-			return got, &backoff.RetryAfterError{Duration: e.RetryAfter + rand.N(c.cfg.InitialWait)}
+			return got, &backoff.RetryAfterError{Duration: e.RetryAfter + rand.N(c.cfg.InitialWait)} //nolint:gosec // jitter is no secret
 		}
 		return got, err
 	}, backoff.WithBackOff(waits), backoff.WithMaxTries(uint(c.cfg.MaxTries)), backoff.WithMaxElapsedTime(limit))

@@ -198,7 +198,7 @@ func checkError(response *openapi3.Response, status int, body []byte) error {
 		}
 	}
 	if !slices.Contains(codes, string(got.Code)) {
-		return fmt.Errorf("code %s is not documented here, only %v", got.Code, codes)
+		return fmt.Errorf("code %w is not documented here, only %v", got.Code, codes)
 	}
 	data := got.Data
 	if data == nil {
@@ -208,7 +208,7 @@ func checkError(response *openapi3.Response, status int, body []byte) error {
 		return fmt.Errorf("data.limit is %q", data.Limit)
 	}
 	if (data.Retryable != nil) != (status == http.StatusUnauthorized && got.Code == api.CodeInvalidOTP) {
-		return fmt.Errorf("data.retryable of code %s", got.Code)
+		return fmt.Errorf("data.retryable of code %w", got.Code)
 	}
 	return nil
 }

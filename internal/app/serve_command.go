@@ -59,8 +59,10 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 // validate reports everything that is wrong with the configuration, joined.
 func (c *serveCommand) validate() (path string, ring *keyring.Ring, err error) {
 	path, err = c.resolve()
-	errs := []error{err, c.serverFlags.validate(), validatePublicURL(c.PublicURL),
-		validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen)}
+	errs := []error{
+		err, c.serverFlags.validate(), validatePublicURL(c.PublicURL),
+		validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen),
+	}
 	if len(c.AdminToken) < minAdminToken {
 		errs = append(errs, fmt.Errorf("admin-token: at least %d bytes", minAdminToken))
 	}

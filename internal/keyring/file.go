@@ -37,7 +37,13 @@ func Create(path string, r *Ring) error {
 		return fmt.Errorf("keyset: %w", err)
 	}
 	_, err = f.Write(raw)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = syncDir(path)
+	}
+	if err != nil { // half a keyset must not pass for one
+		return errors.Join(fmt.Errorf("keyset: %w", err), os.Remove(path))
+	}
+	return nil
 }
 
 // Replace writes a changed ring over a file by way of a temporary one, so that
@@ -51,11 +57,19 @@ func Replace(path string, r *Ring) error {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(fmt.Errorf("keyset: %w", err), os.Remove(tmp))
+	}
+	if err := syncDir(path); err != nil {
 		return fmt.Errorf("keyset: %w", err)
 	}
+	return nil
+}
+
+// syncDir makes a new name in the file's directory survive a crash.
+func syncDir(path string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return fmt.Errorf("keyset: %w", err)
+		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }

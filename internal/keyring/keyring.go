@@ -4,17 +4,17 @@
 package keyring
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/prf"
 	"github.com/tink-crypto/tink-go/v2/tink"
-
-	"bytes"
 
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 )
@@ -73,13 +73,19 @@ func template(p Purpose) *tinkpb.KeyTemplate {
 func Parse(raw []byte) (*Ring, error) {
 	var file map[Purpose]json.RawMessage
 	if err := json.Unmarshal(raw, &file); err != nil {
-		return nil, fmt.Errorf("keyring: not a keyset file: %w", err)
+		// The cause could quote the file, so it stays out of the error.
+		return nil, errors.New("keyring: not a keyset file")
+	}
+	for p := range file {
+		// Dropping it would lose its keys with the next Replace.
+		if !slices.Contains(Purposes(), p) {
+			return nil, errors.New("keyring: the file holds a keyset of a purpose that this release does not know")
+		}
 	}
 	handles := make(map[Purpose]*keyset.Handle)
 	for _, p := range Purposes() {
 		h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(file[p])))
 		if err != nil {
-			// The cause could quote the file, so it stays out of the error.
 			return nil, fmt.Errorf("keyring: keyset %q is missing or damaged", p)
 		}
 		handles[p] = h
@@ -111,6 +117,13 @@ func build(handles map[Purpose]*keyset.Handle) (*Ring, error) {
 	}
 	if r.seal, err = aead.New(handles[Seal]); err != nil {
 		return nil, fmt.Errorf("keyring: seal: %w", err)
+	}
+	// A PRF that cannot give 32 bytes (AES-CMAC) would fail with the first request.
+	if _, err := r.CodePRF(r.CodeVersion(), nil); err != nil {
+		return nil, fmt.Errorf("keyring: code: %w", err)
+	}
+	if _, err := r.Index(r.IndexVersion(), nil); err != nil {
+		return nil, fmt.Errorf("keyring: index: %w", err)
 	}
 	r.indexVersions = []uint32{r.index.PrimaryID}
 	for _, k := range r.List() {

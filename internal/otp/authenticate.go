@@ -28,7 +28,7 @@ type AuthenticateRequest struct {
 func (s *Service) Authenticate(ctx context.Context, in AuthenticateRequest) (store.Session, error) {
 	now := s.now()
 	c := in.Client
-	id := s.parsePhoneID(c, in.PhoneID)
+	id := parsePhoneID(c, in.PhoneID)
 	attempt := store.Attempt{
 		Now: now, Client: c.ID, Phone: id,
 		MaxAttempts: c.Settings.MaxAttempts,
@@ -56,7 +56,7 @@ func failuresOf(c *tenant.Client) guard.Window {
 // challengeCode is the code of a challenge; the documentation's number on a
 // test client always has the documentation's code.
 func (s *Service) challengeCode(c *tenant.Client, id store.PhoneID, ch store.Challenge) (Code, error) {
-	if !c.Live && s.magic.isSample(s, c, id) && ch.Digits <= len(sampleCode) {
+	if isSample(c, id) && ch.Digits >= 1 && ch.Digits <= len(sampleCode) {
 		code := Code{n: ch.Digits}
 		copy(code.digits[:], sampleCode)
 		return code, nil

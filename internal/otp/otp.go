@@ -68,7 +68,6 @@ type Service struct {
 	lines    phone.LineTyper
 	now      func() time.Time
 	queued   func()
-	magic    magicIDs
 }
 
 // New returns a Service.
@@ -233,6 +232,10 @@ func addressBlock(a netip.Addr) []byte {
 	return a.AsSlice()[:8]
 }
 
+// idempotency digests the key and the body under the primary index key. A
+// replay across a rotation of that key is therefore not recognized: it sends
+// the challenge's same code once more and is charged for it. The digests of an
+// older key are not consulted, since a rotation is there to leave that key.
 func (s *Service) idempotency(in SendRequest, now time.Time) (*store.Idempotency, error) {
 	if in.IdempotencyKey == "" {
 		return nil, nil //nolint:nilnil // absence is not an error

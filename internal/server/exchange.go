@@ -67,6 +67,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	x.s, x.w, x.r, x.start, x.route = s, w, r, s.now(), s.nowhere
 	x.id = newRequestID(x.start)
 	w.Header()["Request-Id"] = []string{x.id}
+	if len(r.TransferEncoding) > 0 {
+		// A request with both Transfer-Encoding and Content-Length may hide
+		// another one; net/http goes on reading. RFC 9112 section 6.3 wants the
+		// connection closed. No caller of this API has a reason to use chunks.
+		w.Header()["Connection"] = []string{"close"}
+	}
 	defer x.finish()
 	if x.admitted = s.gate.enter(); !x.admitted && !isVital(r.URL.Path) {
 		x.fail(errOverload)

@@ -1,8 +1,6 @@
 package tenant
 
 import (
-	"strings"
-
 	"codeword/internal/phone"
 	"codeword/internal/store"
 )
@@ -60,10 +58,4 @@ func Parse(row store.Client) (*Client, error) {
 		Revision: row.Revision,
 		secrets:  row.Secrets,
 	}, nil
-}
-
-
-// ValidID reports whether s has the shape of a client id; it need not exist.
-func ValidID(s string) bool {
-	return strings.HasPrefix(s, "client-") && len(s) <= 64
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // MaxAge is how old a node's view of the clients may be: a disabled client or a
-// cancelled secret is refused everywhere within this time.
+// canceled secret is refused everywhere within this time.
 const MaxAge = time.Second
 
 // reloadEvery keeps the view younger than MaxAge.

@@ -128,7 +128,7 @@ func Defaults() Settings {
 }
 
 // ParseSettings reads a JSON object over the defaults and validates the result.
-// Unknown fields are errors, so that a misspelt limit is not silently ignored.
+// Unknown fields are errors, so that a misspelled limit is not silently ignored.
 func ParseSettings(raw []byte) (Settings, error) {
 	s := Defaults()
 	if len(raw) > 0 {

@@ -218,8 +218,6 @@ func parseEnv(text string) map[string]string {
 	return env
 }
 
-// PID is the process id of the running server.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Kill ends the server with SIGKILL and waits until it is gone. It does nothing
 // to a server that has ended.

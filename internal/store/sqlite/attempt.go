@@ -71,7 +71,7 @@ func (t *tx) attempt(client int64, in *store.Attempt, out *store.Session) error 
 // there is none, dead says why, for the log.
 func (l challengeList) open(in *store.Attempt) (ch store.Challenge, dead string) {
 	judge := func(b store.Binding) string {
-		found := false
+		var found bool
 		if ch, found = l.find(b); !found {
 			return "no challenge"
 		}

@@ -37,8 +37,8 @@ func (l challengeList) next() (ch store.Challenge, size int) {
 	ch.KeyVersion = binary.BigEndian.Uint32(l[16:])
 	ch.Digits = int(l[20])
 	ch.Attempts = int(l[21])
-	ch.CreatedAt = fromMicros(int64(binary.BigEndian.Uint64(l[22:]))) //nolint:gosec // written from an int64
-	ch.ExpiresAt = fromMicros(int64(binary.BigEndian.Uint64(l[30:]))) //nolint:gosec // written from an int64
+	ch.CreatedAt = fromMicros(int64(binary.BigEndian.Uint64(l[22:])))
+	ch.ExpiresAt = fromMicros(int64(binary.BigEndian.Uint64(l[30:])))
 	ch.Binding = store.Binding(l[challengeHead:size])
 	return ch, size
 }
@@ -92,8 +92,8 @@ func (l challengeList) put(ch store.Challenge) challengeList {
 	out = append(out, ch.ID[:]...)
 	out = binary.BigEndian.AppendUint32(out, ch.KeyVersion)
 	out = append(out, byte(ch.Digits), byte(ch.Attempts))
-	out = binary.BigEndian.AppendUint64(out, uint64(micros(ch.CreatedAt))) //nolint:gosec // read back as an int64
-	out = binary.BigEndian.AppendUint64(out, uint64(micros(ch.ExpiresAt))) //nolint:gosec // read back as an int64
+	out = binary.BigEndian.AppendUint64(out, uint64(micros(ch.CreatedAt)))
+	out = binary.BigEndian.AppendUint64(out, uint64(micros(ch.ExpiresAt)))
 	out = append(out, byte(len(binding)))
 	return append(out, binding...)
 }

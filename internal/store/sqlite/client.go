@@ -39,7 +39,7 @@ func (s *Store) Clients(ctx context.Context) ([]store.Client, error) {
 				}
 				out[i].Secrets = append(out[i].Secrets, store.Secret{
 					ID:         st.ColumnText(1),
-					KeyVersion: uint32(st.ColumnInt64(2)), //nolint:gosec // written from a uint32
+					KeyVersion: uint32(st.ColumnInt64(2)),
 					Hash:       columnBlob(st, 3),
 					CreatedAt:  columnTime(st, 4),
 					LastUsedAt: columnTime(st, 5),

@@ -31,11 +31,11 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func open(t testing.TB, cfg sqlite.Config) *sqlite.Store {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), cfg)
+func open(tb testing.TB, cfg sqlite.Config) *sqlite.Store {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), cfg)
 	if err != nil {
-		t.Fatalf("Open: %v", err)
+		tb.Fatalf("Open: %v", err)
 	}
 	return s
 }

@@ -21,9 +21,9 @@ func scanMessage(s *sqlite.Stmt) store.Message {
 		Phone:      columnID(s, 2),
 		Sealed:     columnBlob(s, 3),
 		Challenge:  columnID(s, 4),
-		KeyVersion: uint32(s.ColumnInt64(5)), //nolint:gosec // written from a uint32
+		KeyVersion: uint32(s.ColumnInt64(5)),
 		Digits:     s.ColumnInt(6),
-		Status:     store.MessageStatus(s.ColumnInt64(7)), //nolint:gosec // written from a uint8
+		Status:     store.MessageStatus(s.ColumnInt64(7)),
 		Claims:     s.ColumnInt(8),
 		CreatedAt:  columnTime(s, 9),
 		ExpiresAt:  columnTime(s, 10),

@@ -86,6 +86,9 @@ type Store struct {
 // writer.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg.setDefaults()
+	if err := create(cfg.Path); err != nil {
+		return nil, err
+	}
 	conn, err := open(cfg, true)
 	if err != nil {
 		return nil, err
@@ -110,18 +113,26 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func open(cfg Config, write bool) (*sqlite.Conn, error) {
-	if write {
-		// SQLite would create the file with the process's umask; what is in it
-		// concerns nobody else.
-		f, err := os.OpenFile(cfg.Path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("sqlite: %w", err)
-		}
-		if err := f.Close(); err != nil {
-			return nil, fmt.Errorf("sqlite: %w", err)
-		}
+// create makes the file if it is missing, readable by its owner alone; SQLite
+// would use the process's umask. An existing file is not touched: to close any
+// descriptor of a file drops all POSIX locks that the process holds on it, and
+// without them a command line tool would think itself alone and remove the log
+// under the server.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("sqlite: %w", err)
 	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("sqlite: %w", err)
+	}
+	return nil
+}
+
+func open(cfg Config, write bool) (*sqlite.Conn, error) {
 	if err := registerOnce(); err != nil {
 		return nil, err
 	}
@@ -228,7 +239,7 @@ func (s *Store) read(ctx context.Context, f func(*sqlite.Conn) error) error {
 // clientNo maps a client id to the number that rows refer to.
 func (s *Store) clientNo(ctx context.Context, id string) (int64, error) {
 	if no, ok := s.clientNos.Load(id); ok {
-		return no.(int64), nil //nolint:forcetypeassert // only int64 is stored
+		return no.(int64), nil //nolint:errcheck,forcetypeassert // only int64 is stored
 	}
 	var no int64
 	err := s.read(ctx, func(conn *sqlite.Conn) error {

@@ -73,7 +73,7 @@ func registerWALVFS() error {
 	}
 	original := at[lib.Tsqlite3_vfs](base)
 	wals.base = base
-	wals.opening = *(*func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32)(unsafe.Pointer(&original.FxOpen))
+	wals.opening = callable[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](original.FxOpen)
 	own := at[lib.Tsqlite3_vfs](vfs)
 	*own = *original
 	own.FzName = name
@@ -88,6 +88,9 @@ func registerWALVFS() error {
 // at turns an address in C memory into a pointer. Such memory is not moved or
 // freed by Go, which is what vet's rule about unsafe.Pointer guards against.
 func at[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
+
+// callable is the Go function behind an entry of a table of translated C code.
+func callable[F any](entry uintptr) F { return *(*F)(unsafe.Pointer(&entry)) }
 
 // functionPointer is how the translated C code sees a Go function: the address
 // of its function value, which is the data word of an interface that holds it.
@@ -138,7 +141,7 @@ func (g *gatherer) flush(tls *libc.TLS, file uintptr) int32 {
 	if len(g.buf) == 0 {
 		return lib.SQLITE_OK
 	}
-	write := *(*func(*libc.TLS, uintptr, uintptr, int32, int64) int32)(unsafe.Pointer(&g.original().FxWrite))
+	write := callable[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](g.original().FxWrite)
 	rc := write(tls, file, uintptr(unsafe.Pointer(&g.buf[0])), int32(len(g.buf)), g.offset) //nolint:gosec // at most gatherLimit
 	g.buf = g.buf[:0]
 	return rc
@@ -163,7 +166,7 @@ func walRead(tls *libc.TLS, file, to uintptr, n int32, offset int64) int32 {
 	if rc := g.flush(tls, file); rc != lib.SQLITE_OK {
 		return rc
 	}
-	read := *(*func(*libc.TLS, uintptr, uintptr, int32, int64) int32)(unsafe.Pointer(&g.original().FxRead))
+	read := callable[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](g.original().FxRead)
 	return read(tls, file, to, n, offset)
 }
 
@@ -172,7 +175,7 @@ func walTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
 	if rc := g.flush(tls, file); rc != lib.SQLITE_OK {
 		return rc
 	}
-	truncate := *(*func(*libc.TLS, uintptr, int64) int32)(unsafe.Pointer(&g.original().FxTruncate))
+	truncate := callable[func(*libc.TLS, uintptr, int64) int32](g.original().FxTruncate)
 	return truncate(tls, file, size)
 }
 
@@ -181,7 +184,7 @@ func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	if rc := g.flush(tls, file); rc != lib.SQLITE_OK {
 		return rc
 	}
-	sync := *(*func(*libc.TLS, uintptr, int32) int32)(unsafe.Pointer(&g.original().FxSync))
+	sync := callable[func(*libc.TLS, uintptr, int32) int32](g.original().FxSync)
 	return sync(tls, file, flags)
 }
 
@@ -190,7 +193,7 @@ func walFileSize(tls *libc.TLS, file, size uintptr) int32 {
 	if rc := g.flush(tls, file); rc != lib.SQLITE_OK {
 		return rc
 	}
-	fileSize := *(*func(*libc.TLS, uintptr, uintptr) int32)(unsafe.Pointer(&g.original().FxFileSize))
+	fileSize := callable[func(*libc.TLS, uintptr, uintptr) int32](g.original().FxFileSize)
 	return fileSize(tls, file, size)
 }
 
@@ -201,7 +204,7 @@ func walClose(tls *libc.TLS, file uintptr) int32 {
 	delete(wals.byFile, file)
 	wals.mu.Unlock()
 	at[lib.Tsqlite3_file](file).FpMethods = g.methods
-	closing := *(*func(*libc.TLS, uintptr) int32)(unsafe.Pointer(&g.original().FxClose))
+	closing := callable[func(*libc.TLS, uintptr) int32](g.original().FxClose)
 	if closed := closing(tls, file); rc == lib.SQLITE_OK {
 		rc = closed
 	}

@@ -29,13 +29,13 @@ func random() (id [16]byte) {
 
 // newStore opens a store in a new directory, with a client, and closes it with
 // the test.
-func newStore(t testing.TB, cfg sqlite.Config) (*sqlite.Store, string) {
-	t.Helper()
-	cfg.Path = filepath.Join(t.TempDir(), "codeword.db")
-	s := open(t, cfg)
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.CreateClient(t.Context(), store.Client{ID: client, Name: client, CreatedAt: now()}); err != nil {
-		t.Fatalf("CreateClient: %v", err)
+func newStore(tb testing.TB, cfg sqlite.Config) (*sqlite.Store, string) {
+	tb.Helper()
+	cfg.Path = filepath.Join(tb.TempDir(), "codeword.db")
+	s := open(tb, cfg)
+	tb.Cleanup(func() { _ = s.Close() })
+	if err := s.CreateClient(tb.Context(), store.Client{ID: client, Name: client, CreatedAt: now()}); err != nil {
+		tb.Fatalf("CreateClient: %v", err)
 	}
 	return s, cfg.Path
 }

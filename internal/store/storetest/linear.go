@@ -125,7 +125,7 @@ func linearChallenges(t *testing.T, s *suite) {
 	phones := [3]store.PhoneID{random(), random(), random()}
 	var last [3]atomic.Pointer[store.ChallengeID]
 	race(linearCallers, func(caller int) {
-		draw := rand.New(rand.NewPCG(1, uint64(caller))) //nolint:gosec // a workload, not a secret
+		draw := rand.New(rand.NewPCG(1, uint64(caller)))
 		for range linearSteps {
 			i := draw.IntN(len(phones))
 			in := challengeIn{Phone: i, Send: draw.IntN(3) == 0, Code: random()}
@@ -213,7 +213,7 @@ func linearSessions(t *testing.T, s *suite) {
 		sessions[i] = s.signIn(t, at(0)).ID
 	}
 	race(linearCallers, func(caller int) {
-		draw := rand.New(rand.NewPCG(2, uint64(caller))) //nolint:gosec // a workload, not a secret
+		draw := rand.New(rand.NewPCG(2, uint64(caller)))
 		for step := range linearSteps {
 			in := sessionIn{Session: draw.IntN(len(sessions)), Do: "read"}
 			switch n := draw.IntN(10); {

@@ -71,9 +71,9 @@ type (
 type Capability string
 
 const (
-	// Durable: what was acknowledged is there after Reopen.
+	// Durable means that what was acknowledged is there after Reopen.
 	Durable Capability = "durable"
-	// AtomicGrant: a code is consumed if and only if its session was created,
+	// AtomicGrant means that a code is consumed if and only if its session was created,
 	// even when the engine fails in between.
 	AtomicGrant Capability = "atomic grant"
 )
