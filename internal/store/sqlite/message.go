@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -178,21 +179,30 @@ func walkMessages(conn *sqlite.Conn, before []byte, take func(m store.Message, c
 func phoneMessages(conn *sqlite.Conn, in store.MessageQuery, clients map[int64]bool, before []byte) ([]store.Message, error) {
 	var out []store.Message
 	for _, phone := range in.Phones {
-		err := prepare(conn, `WITH RECURSIVE chain (id, n) AS (
-				SELECT last_message, 1 FROM phones WHERE phone_id = ?
-				UNION ALL
-				SELECT m.previous, n + (m.message_id < ?) FROM chain JOIN messages m ON m.message_id = chain.id WHERE n <= ?
-			)
-			SELECT `+messageColumns+`, m.client_no
-			FROM chain JOIN messages m ON m.message_id = chain.id JOIN clients c USING (client_no) LEFT JOIN phones p ON p.phone_id = m.phone_id
-			WHERE m.message_id < ?`).blob(phone[:]).blob(before).int(int64(in.Limit)).blob(before).
-			each(func(st *sqlite.Stmt) {
-				if clients[st.ColumnInt64(15)] {
-					out = append(out, scanMessage(st))
-				}
-			})
+		var next []byte
+		_, err := prepare(conn, `SELECT last_message FROM phones WHERE phone_id = ?`).blob(phone[:]).
+			one(func(st *sqlite.Stmt) { next = columnBlob(st, 0) })
 		if err != nil {
 			return nil, err
+		}
+		for taken := 0; len(next) > 0 && taken < in.Limit; {
+			var m store.Message
+			var client int64
+			id := next
+			next = nil // a message whose retention has passed ends its chain
+			_, err := prepare(conn, `SELECT `+messageColumns+`, m.client_no, m.previous
+				FROM messages m JOIN clients c USING (client_no) LEFT JOIN phones p ON p.phone_id = m.phone_id
+				WHERE m.message_id = ?`).blob(id).
+				one(func(st *sqlite.Stmt) {
+					m, client, next = scanMessage(st), st.ColumnInt64(15), columnBlob(st, 16)
+				})
+			if err != nil {
+				return nil, err
+			}
+			if clients[client] && bytes.Compare(id, before) < 0 {
+				out = append(out, m)
+				taken++
+			}
 		}
 	}
 	newestFirst(out)

@@ -122,6 +122,9 @@ func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
 	switch {
 	case errors.Is(err, fs.ErrExist):
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return fmt.Errorf("sqlite: %s is a directory", path)
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("sqlite: %w", err)
