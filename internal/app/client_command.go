@@ -47,10 +47,13 @@ func (c *clientCreate) Run(ctx context.Context, s streams) error {
 	})
 }
 
-// usageUnlessStore marks what is not the store's fault as the caller's.
+// usageUnlessStore marks what is neither the store's fault nor another
+// writer's as the caller's.
 func usageUnlessStore(err error) error {
-	if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Internal) {
-		return err
+	for _, kind := range []fault.Kind{fault.Unavailable, fault.Internal, fault.Conflict} {
+		if fault.Is(err, kind) {
+			return err
+		}
 	}
 	return asUsage(err)
 }
@@ -97,7 +100,7 @@ func (c *clientShow) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
 		row, err := l.clients.Find(ctx, c.ID)
 		if err != nil {
-			return asUsage(err)
+			return usageUnlessStore(err)
 		}
 		return printJSON(s.out, viewClient(row))
 	})
@@ -143,16 +146,22 @@ func (c *clientEnable) Run(ctx context.Context, s streams) error {
 
 func setDisabled(ctx context.Context, s streams, f *ledgerFlags, id string, disabled bool) error {
 	return f.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
+		state := "enabled"
+		if disabled {
+			state = "disabled"
+		}
 		_, err := l.clients.SetDisabled(ctx, id, disabled)
-		return usageUnlessStoreOrNil(err)
+		return done(s, err, "%s is %s; servers follow within a second\n", id, state)
 	})
 }
 
-func usageUnlessStoreOrNil(err error) error {
-	if err == nil {
-		return nil
+// done prints what was done, or returns why it was not.
+func done(s streams, err error, format string, args ...any) error {
+	if err != nil {
+		return usageUnlessStore(err)
 	}
-	return usageUnlessStore(err)
+	_, err = fmt.Fprintf(s.out, format, args...)
+	return err
 }
 
 type rotateSecret struct {
@@ -190,7 +199,7 @@ type rotateFinish struct {
 // Run ends the old secret.
 func (c *rotateFinish) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		return usageUnlessStoreOrNil(l.clients.FinishRotation(ctx, c.ID))
+		return done(s, l.clients.FinishRotation(ctx, c.ID), "the old secret of %s has ended\n", c.ID)
 	})
 }
 
@@ -202,7 +211,7 @@ type rotateCancel struct {
 // Run ends the new secret.
 func (c *rotateCancel) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		return usageUnlessStoreOrNil(l.clients.CancelRotation(ctx, c.ID))
+		return done(s, l.clients.CancelRotation(ctx, c.ID), "the new secret of %s has ended\n", c.ID)
 	})
 }
 

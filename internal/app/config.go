@@ -5,16 +5,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
+
+	"codeword/internal/tenant"
 )
 
 // ledgerFlags say where the data is; all commands that touch it share them.
@@ -24,8 +29,18 @@ type ledgerFlags struct {
 	Data     string `help:"Directory of a 'codeword dev' instance, instead of --database and --keyset." placeholder:"DIR"`
 }
 
-// resolve fills in what --data stands for and returns the path of the database.
+// resolve fills in what --data stands for, wants both a database and a keyset,
+// and returns the path of the database.
 func (f *ledgerFlags) resolve() (database string, err error) {
+	database, err = f.resolveDatabase()
+	if f.Keyset == "" {
+		err = errors.Join(err, errors.New("keyset: required; 'codeword keys init' makes one"))
+	}
+	return database, asUsage(err)
+}
+
+// resolveDatabase is resolve for commands that need no keys.
+func (f *ledgerFlags) resolveDatabase() (database string, err error) {
 	if f.Data != "" {
 		if f.Database == "" {
 			f.Database = "sqlite:" + dataPath(f.Data, databaseFile)
@@ -34,18 +49,14 @@ func (f *ledgerFlags) resolve() (database string, err error) {
 			f.Keyset = dataPath(f.Data, keysetFile)
 		}
 	}
-	var errs []error
 	path, ok := strings.CutPrefix(f.Database, "sqlite:")
 	switch {
 	case f.Database == "":
-		errs = append(errs, errors.New("database: required, for example sqlite:/var/lib/codeword/codeword.db"))
+		err = errors.New("database: required, for example sqlite:/var/lib/codeword/codeword.db")
 	case !ok || path == "":
-		errs = append(errs, fmt.Errorf("database: %q is not known; write sqlite:PATH", f.Database))
+		path, err = "", fmt.Errorf("database: %q is not known; write sqlite:PATH", f.Database)
 	}
-	if f.Keyset == "" {
-		errs = append(errs, errors.New("keyset: required; 'codeword keys init' makes one"))
-	}
-	return path, asUsage(errors.Join(errs...))
+	return path, asUsage(err)
 }
 
 // serverFlags are the settings of a running server, in dev and in production.
@@ -90,8 +101,9 @@ func (f *serverFlags) validate() error {
 	if f.MaxConnections < 1 {
 		errs = append(errs, errors.New("max-connections: at least 1"))
 	}
-	if f.KeepMessages < time.Hour {
-		errs = append(errs, errors.New("keep-messages: at least 1h"))
+	if f.KeepMessages < tenant.MaxPeriod {
+		// Phones, and with them what the quotas count, go with their messages.
+		errs = append(errs, fmt.Errorf("keep-messages: at least %s, the longest period of a limit", tenant.MaxPeriod))
 	}
 	if f.SigningKeyLife < 24*time.Hour {
 		errs = append(errs, errors.New("signing-key-life: at least 24h"))
@@ -103,8 +115,12 @@ func (f *serverFlags) validate() error {
 }
 
 func validateListen(name, address string) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
 		return fmt.Errorf("%s: %q is not HOST:PORT", name, address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%s: %q is not a port, 0 to 65535", name, port)
 	}
 	return nil
 }
@@ -114,7 +130,7 @@ func validatePublicURL(raw string) error {
 	switch {
 	case raw == "":
 		return errors.New("public-url: required; it is the iss of every session JWT")
-	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("public-url: %q is not an http(s) URL", raw)
 	case strings.HasSuffix(raw, "/"):
 		return errors.New("public-url: without a slash at the end")
@@ -122,78 +138,114 @@ func validatePublicURL(raw string) error {
 	return nil
 }
 
-func readable(name, path string) error {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return f.Close()
+// configFile answers the flags of serve from a YAML file with one key per flag.
+// Precedence: command line, environment, file, default. What is wrong with it
+// is gathered, so that serve can report it together with everything else.
+type configFile struct {
+	values map[string]any
+	errs   []error
 }
 
-// configFile answers flags from a YAML file with one key per flag of serve.
-// Precedence: command line, environment, file, default.
-type configFile struct{ values map[string]any }
-
-// loadConfig implements kong.ConfigurationLoader.
-func loadConfig(r io.Reader) (kong.Resolver, error) {
-	c := &configFile{values: map[string]any{}}
+// load implements kong.ConfigurationLoader.
+func (c *configFile) load(r io.Reader) (kong.Resolver, error) {
 	if err := yaml.NewDecoder(r).Decode(&c.values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("configuration file: %w", err)
+		// The first line of the cause says what and where; the rest quotes the
+		// file, which may hold the admin token.
+		what, _, _ := strings.Cut(err.Error(), "\n")
+		return nil, fmt.Errorf("configuration file: %s", what)
 	}
 	return c, nil
 }
 
-// Validate reports every key that no flag of serve has, and every value that
-// its flag cannot take, together.
+// err is everything that is wrong with the file.
+func (c *configFile) err() error { return errors.Join(c.errs...) }
+
+func (c *configFile) wrong(name, format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("configuration file: %s: %w", name, fmt.Errorf(format, args...)))
+}
+
+// Validate implements kong.Resolver: it notes every key that serve does not
+// have.
 func (c *configFile) Validate(app *kong.Application) error {
-	flags := make(map[string]*kong.Flag)
+	known := make(map[string]bool)
 	for _, node := range app.Children {
 		if node.Name == "serve" {
 			for _, f := range node.Flags {
-				flags[f.Name] = f
+				known[f.Name] = settable(f)
 			}
 		}
 	}
-	var errs []error
-	for name, value := range c.values {
-		f, ok := flags[name]
-		if !ok || name == "config" || name == "check" {
-			errs = append(errs, fmt.Errorf("configuration file: %s: unknown setting", name))
-			continue
-		}
-		target := reflect.New(f.Target.Type()).Elem()
-		if err := f.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: flatten(value)}), target); err != nil {
-			errs = append(errs, fmt.Errorf("configuration file: %s: %w", name, err))
+	for _, name := range slices.Sorted(maps.Keys(c.values)) {
+		if !known[name] {
+			c.wrong(name, "unknown setting")
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// Resolve implements kong.Resolver. The environment goes before the file.
+// settable reports whether a flag may stand in the file.
+func settable(f *kong.Flag) bool { return f.Name != "config" && f.Name != "check" && f.Name != "help" }
+
+// Resolve implements kong.Resolver. The environment goes before the file. A
+// value that its flag cannot take is noted and left out.
 func (c *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	value, ok := c.values[flag.Name]
+	if !ok || !settable(flag) {
+		return nil, nil //nolint:nilnil // kong's way of saying "not here"
+	}
+	text, err := settingText(value, flag.Target.Kind())
+	if err == nil {
+		scratch := reflect.New(flag.Target.Type()).Elem()
+		err = flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: text}), scratch)
+		if err != nil { // kong names the flag, wrong names the key
+			err = errors.New(strings.TrimPrefix(err.Error(), "--"+flag.Name+": "))
+		}
+	}
+	if err == nil && flag.Enum != "" && !flag.EnumMap()[text] {
+		err = fmt.Errorf("must be one of %s", strings.Join(flag.EnumSlice(), ", "))
+	}
+	if err != nil {
+		c.wrong(flag.Name, "%w", err)
+		return nil, nil //nolint:nilnil // kong's way of saying "not here"
+	}
 	for _, env := range flag.Envs {
 		if _, set := os.LookupEnv(env); set {
 			return nil, nil //nolint:nilnil // kong's way of saying "not here"
 		}
 	}
-	value, ok := c.values[flag.Name]
-	if !ok {
-		return nil, nil //nolint:nilnil // kong's way of saying "not here"
-	}
-	return flatten(value), nil
+	return text, nil
 }
 
-// flatten turns a YAML value into what a flag takes: lists are comma-separated.
-func flatten(value any) string {
-	list, ok := value.([]any)
-	if !ok {
-		return fmt.Sprint(value)
+// settingText turns a YAML value into what a flag of that kind takes: lists are
+// comma-separated. Text must be text in YAML, too: 0123 or 1e40 would reach the
+// flag as another number than the one in the file.
+func settingText(value any, kind reflect.Kind) (string, error) {
+	switch v := value.(type) {
+	case nil:
+		return "", errors.New("has no value")
+	case string:
+		return v, nil
+	case []any:
+		if kind != reflect.Slice {
+			return "", errors.New("takes one value, not a list")
+		}
+		parts := make([]string, len(v))
+		for i, item := range v {
+			text, ok := item.(string)
+			if !ok {
+				return "", errors.New("is a list of texts: write them in quotes")
+			}
+			parts[i] = text
+		}
+		return strings.Join(parts, ","), nil
+	case map[string]any:
+		return "", errors.New("takes one value, not settings of its own")
+	default:
+		if kind == reflect.String || kind == reflect.Slice {
+			return "", errors.New("is a text: write it in quotes")
+		}
+		return fmt.Sprint(v), nil
 	}
-	parts := make([]string, len(list))
-	for i, v := range list {
-		parts[i] = fmt.Sprint(v)
-	}
-	return strings.Join(parts, ",")
 }
 
 // parseLevel reads what the flag's enum allows.

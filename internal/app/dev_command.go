@@ -100,11 +100,7 @@ func startDev(ctx context.Context, cfg DevConfig, flags serverFlags) (*Dev, erro
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return nil, err
 	}
-	// The file says that the server answers, so an old one must not stand.
-	if err := os.Remove(dataPath(cfg.Data, envFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	ring, err := devRing(dataPath(cfg.Data, keysetFile))
+	ring, err := devRing(cfg.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +119,16 @@ func startDev(ctx context.Context, cfg DevConfig, flags serverFlags) (*Dev, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := d.seedClients(ctx); err != nil {
+	// The file says that the server answers, so an old one must not stand. It is
+	// only ours to remove now that no other server runs on the directory.
+	err = os.Remove(dataPath(cfg.Data, envFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil {
+		err = d.seedClients(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.node.close())
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -132,7 +137,10 @@ func startDev(ctx context.Context, cfg DevConfig, flags serverFlags) (*Dev, erro
 		defer close(d.done)
 		d.err = d.node.run(serving)
 	}()
-	if err := errors.Join(d.awaitReady(ctx), d.writeEnv(cfg.Data)); err != nil {
+	if err = d.awaitReady(ctx); err == nil {
+		err = d.writeEnv(cfg.Data)
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -145,11 +153,16 @@ func (d *Dev) Close() error {
 	return d.err
 }
 
-// devRing loads the keyset of a dev instance, or makes one.
-func devRing(path string) (*keyring.Ring, error) {
+// devRing loads the keyset of a dev instance, or makes one for a new instance.
+func devRing(dir string) (*keyring.Ring, error) {
+	path := dataPath(dir, keysetFile)
 	ring, err := keyring.Load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return ring, err
+	}
+	if _, err := os.Stat(dataPath(dir, databaseFile)); err == nil {
+		return nil, fmt.Errorf("%s is there, but its keyset %s is not: put the keyset back, or move the directory away",
+			dataPath(dir, databaseFile), path)
 	}
 	if ring, err = keyring.Generate(); err != nil {
 		return nil, err

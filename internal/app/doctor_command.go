@@ -27,7 +27,7 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	findings := []finding{{what: "database file", err: sqlite.Check(ctx, path), note: path}}
+	findings := []finding{{what: "database file", err: checkFile(ctx, path), note: path}}
 	if findings[0].err == nil {
 		findings = append(findings, c.examine(ctx, path, s)...)
 	}
@@ -44,6 +44,18 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d checks failed", failed, len(findings))
+	}
+	return nil
+}
+
+// checkFile reads the whole file and fails if it is missing, another program's
+// or damaged.
+func checkFile(ctx context.Context, path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return err // SQLite's own words for it are vague
+	}
+	if err := sqlite.Check(ctx, path); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
@@ -75,7 +87,7 @@ func queueNote(depth int, oldest time.Time) string {
 // checkSigning opens every signing key, which shows that keyset and database
 // belong together.
 func checkSigning(ctx context.Context, l *ledger, log *slog.Logger) finding {
-	manager, err := l.sessions(log)
+	manager, err := l.sessions(ctx, log)
 	if err != nil {
 		return finding{what: "signing keys", err: err}
 	}

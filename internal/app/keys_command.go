@@ -45,7 +45,7 @@ type keysList struct{ ledgerFlags }
 // Run lists the keys.
 func (c *keysList) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, log *slog.Logger) error {
-		manager, err := l.sessions(log)
+		manager, err := l.sessions(ctx, log)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ type keysRotate struct {
 func (c *keysRotate) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, log *slog.Logger) error {
 		if c.Purpose == "signing" {
-			manager, err := l.sessions(log)
+			manager, err := l.sessions(ctx, log)
 			if err != nil {
 				return err
 			}
@@ -113,24 +113,27 @@ type keysRetire struct {
 func (c *keysRetire) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, log *slog.Logger) error {
 		if c.Purpose == "signing" {
-			manager, err := l.sessions(log)
+			manager, err := l.sessions(ctx, log)
 			if err != nil {
 				return err
 			}
-			return usageUnlessStoreOrNil(manager.Retire(ctx, c.Key))
+			return done(s, manager.Retire(ctx, c.Key), "retired signing key %s\n", c.Key)
 		}
 		version, err := strconv.ParseUint(c.Key, 10, 32)
 		if err != nil {
 			return asUsage(fmt.Errorf("%q is not a key of 'keys list'", c.Key))
 		}
 		if err := c.retirable(ctx, l, uint32(version)); err != nil {
-			return asUsage(err)
+			return usageUnlessStore(err)
 		}
 		ring, err := l.ring.Retire(keyring.Purpose(c.Purpose), uint32(version))
 		if err != nil {
 			return asUsage(err)
 		}
-		return keyring.Replace(c.Keyset, ring)
+		if err := keyring.Replace(c.Keyset, ring); err != nil {
+			return err
+		}
+		return done(s, nil, "retired %s key %d; restart every server to forget it\n", c.Purpose, version)
 	})
 }
 

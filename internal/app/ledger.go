@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"codeword/internal/keyring"
@@ -47,19 +48,55 @@ func openLedger(ctx context.Context, path, keyset string, log *slog.Logger) (*le
 	}
 	l := &ledger{store: st, ring: ring}
 	l.clients = tenant.NewRegistry(tenant.Config{Store: st, Keys: ring, Now: time.Now, Log: log})
-	if err := l.clients.Load(ctx); err != nil {
+	if err := errors.Join(l.clients.Load(ctx), belongs(ctx, st, ring)); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return l, nil
 }
 
+// belongs refuses a keyset that knows none of the keys that the database was
+// written with: what is written under it would be lost to the right one.
+func belongs(ctx context.Context, st *sqlite.Store, ring *keyring.Ring) error {
+	rows, err := st.Clients(ctx)
+	if err != nil {
+		return err
+	}
+	kept := 0
+	for _, row := range rows {
+		for _, s := range row.Secrets {
+			if slices.Contains(ring.IndexVersions(), s.KeyVersion) {
+				return nil
+			}
+			kept++
+		}
+	}
+	if kept > 0 {
+		return asUsage(errors.New("keyset: it is not the one of this database"))
+	}
+	return nil
+}
+
 func (l *ledger) close() error { return l.store.Close() }
 
-// sessions manages signing keys; it neither mints nor verifies here.
-func (l *ledger) sessions(log *slog.Logger) (*session.Manager, error) {
+// toolKeyLife keeps a tool from finding that a rotation is due: that is for the
+// servers, which know the configured life.
+const toolKeyLife = 100 * 365 * 24 * time.Hour
+
+// sessions manages signing keys; it neither mints nor verifies here. A key that
+// it adds has the algorithm of the newest one, which the servers chose.
+func (l *ledger) sessions(ctx context.Context, log *slog.Logger) (*session.Manager, error) {
+	keys, err := l.store.SigningKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	algorithm := session.ES256
+	if len(keys) > 0 {
+		algorithm = keys[len(keys)-1].Algorithm
+	}
 	return session.New(session.Config{
 		Store: l.store, KeyStore: l.store, Keys: l.ring,
-		Issuer: "https://localhost", PhoneID: noPhoneID, Now: time.Now, Log: log,
+		Issuer: "https://localhost", Algorithm: algorithm, KeyLifetime: toolKeyLife,
+		PhoneID: noPhoneID, Now: time.Now, Log: log,
 	})
 }
 

@@ -92,7 +92,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 
 func (n *node) wire(ctx context.Context) (err error) {
 	n.clients = tenant.NewRegistry(tenant.Config{Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log})
-	if err := n.clients.Load(ctx); err != nil {
+	if err := errors.Join(n.clients.Load(ctx), belongs(ctx, n.store, n.cfg.Ring)); err != nil {
 		return err
 	}
 	n.sessions, err = session.New(session.Config{

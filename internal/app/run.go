@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -46,29 +47,27 @@ type cli struct {
 // command line or configuration, 1 for any other failure.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c cli
+	var file configFile
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("codeword"),
 		kong.Description("Self-hosted one-time passcodes by SMS."),
-		kong.UsageOnError(),
 		kong.DefaultEnvars("CODEWORD"),
-		kong.Configuration(loadConfig),
+		kong.Configuration(file.load),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{stdin, stdout, stderr}),
+		kong.Bind(streams{stdin, stdout, stderr}, &file),
 	)
 	if err != nil {
-		_, _ = fmt.Fprintln(stderr, "codeword:", err)
-		return exitFailure
+		return report(stderr, err, exitFailure)
 	}
 	command, err := parser.Parse(args)
 	if exited >= 0 { // --help printed and asked to leave
 		return exited
 	}
 	if err != nil {
-		_, _ = fmt.Fprintln(stderr, "codeword:", err)
-		return exitUsage
+		return report(stderr, withHint(err), exitUsage)
 	}
 	err = command.Run()
 	var usage *usageError
@@ -76,12 +75,28 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		_, _ = fmt.Fprintln(stderr, "codeword:", err)
-		return exitUsage
+		return report(stderr, err, exitUsage)
 	default:
-		_, _ = fmt.Fprintln(stderr, "codeword:", err)
-		return exitFailure
+		return report(stderr, err, exitFailure)
 	}
+}
+
+// report prints an error, one line for each that was joined, and returns code.
+func report(stderr io.Writer, err error, code int) int {
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintln(stderr, "codeword:", strings.TrimSuffix(line, "\n"))
+	}
+	return code
+}
+
+// withHint adds where to read about the command whose arguments were wrong.
+func withHint(err error) error {
+	name := "codeword"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
+		name = parse.Context.Selected().FullPath()
+	}
+	return fmt.Errorf("%w\nsee '%s --help'", err, name)
 }
 
 // usageError is a configuration that cannot work; the exit code tells it from a

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"codeword/internal/keyring"
+	"codeword/internal/server"
 )
 
 // minAdminToken is the shortest admin token that is accepted, in bytes.
@@ -29,8 +33,8 @@ type serveCommand struct {
 }
 
 // Run serves until the process is told to stop.
-func (c *serveCommand) Run(ctx context.Context, s streams) error {
-	path, ring, err := c.validate()
+func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) error {
+	path, ring, err := c.validate(file)
 	if err != nil {
 		return asUsage(err)
 	}
@@ -57,14 +61,22 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 }
 
 // validate reports everything that is wrong with the configuration, joined.
-func (c *serveCommand) validate() (path string, ring *keyring.Ring, err error) {
+func (c *serveCommand) validate(file *configFile) (path string, ring *keyring.Ring, err error) {
 	path, err = c.resolve()
 	errs := []error{
-		err, c.serverFlags.validate(), validatePublicURL(c.PublicURL),
+		file.err(), err, c.serverFlags.validate(), validatePublicURL(c.PublicURL),
 		validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen),
 	}
+	if c.Listen == c.AdminListen && !strings.HasSuffix(c.Listen, ":0") {
+		errs = append(errs, errors.New("listen and admin-listen: must differ"))
+	}
 	if len(c.AdminToken) < minAdminToken {
-		errs = append(errs, fmt.Errorf("admin-token: at least %d bytes", minAdminToken))
+		errs = append(errs, fmt.Errorf("admin-token: required, at least %d bytes", minAdminToken))
+	}
+	if path != "" {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			errs = append(errs, fmt.Errorf("database: %w", err))
+		}
 	}
 	if c.Keyset != "" {
 		ring, err = keyring.Load(c.Keyset)
@@ -74,7 +86,9 @@ func (c *serveCommand) validate() (path string, ring *keyring.Ring, err error) {
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		errs = append(errs, errors.New("tls-cert and tls-key: give both or neither"))
 	case c.TLSCert != "":
-		errs = append(errs, readable("tls-cert", c.TLSCert), readable("tls-key", c.TLSKey))
+		if _, err := server.LoadCertificates(c.TLSCert, c.TLSKey); err != nil {
+			errs = append(errs, fmt.Errorf("tls-cert and tls-key: %w", err))
+		}
 	}
 	return path, ring, errors.Join(errs...)
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 
+	"codeword/internal/keyring"
 	"codeword/internal/store/sqlite"
 )
 
@@ -14,7 +17,7 @@ type migrateCommand struct{ ledgerFlags }
 
 // Run creates the database or brings its schema up to date.
 func (c *migrateCommand) Run(ctx context.Context, s streams) error {
-	path, err := c.resolve()
+	path, err := c.resolveDatabase()
 	if err != nil {
 		return err
 	}
@@ -38,10 +41,14 @@ type backupCommand struct {
 // not part of it, so that a stolen backup can be read by nobody.
 func (c *backupCommand) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		if err := l.store.Backup(ctx, c.Out); err != nil {
+		err := l.store.Backup(ctx, c.Out)
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			return asUsage(fmt.Errorf("%s exists; a backup never overwrites", c.Out))
+		case err != nil:
 			return err
 		}
-		_, err := fmt.Fprintf(s.out, "wrote %s\n\nThe keyset %s is not in it; back it up apart.\n", c.Out, c.Keyset)
+		_, err = fmt.Fprintf(s.out, "wrote %s\n\nThe keyset %s is not in it; back it up apart.\n", c.Out, c.Keyset)
 		return err
 	})
 }
@@ -62,6 +69,12 @@ func (c *restoreCommand) Run(ctx context.Context, s streams) error {
 		if _, err := os.Stat(p); err == nil {
 			return asUsage(fmt.Errorf("%s exists; stop the server and move it away first", p))
 		}
+	}
+	if _, err := os.Stat(c.From); err != nil {
+		return asUsage(err)
+	}
+	if _, err := keyring.Load(c.Keyset); err != nil {
+		return asUsage(err) // before anything is copied
 	}
 	if err := sqlite.Check(ctx, c.From); err != nil {
 		return asUsage(fmt.Errorf("%s cannot be restored: %w", c.From, err))
@@ -90,11 +103,16 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := out.ReadFrom(raw); err != nil {
-		return errors.Join(err, out.Close())
+	_, err = out.ReadFrom(raw)
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		err = os.Rename(tmp, to)
 	}
-	if err := errors.Join(out.Sync(), out.Close()); err != nil {
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	dir, err := os.Open(filepath.Dir(to)) // the new name must survive a crash, too
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, to)
+	return errors.Join(dir.Sync(), dir.Close())
 }

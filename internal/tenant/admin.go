@@ -1,13 +1,13 @@
 package tenant
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"codeword/internal/fault"
@@ -30,7 +30,8 @@ func (r *Registry) Create(ctx context.Context, id, name string, live bool, setti
 	if err := checkName(name); err != nil {
 		return store.Client{}, "", err
 	}
-	if _, err := ParseSettings(settings); err != nil {
+	settings, err := mergeSettings([]byte("{}"), settings)
+	if err != nil {
 		return store.Client{}, "", err
 	}
 	if id == "" {
@@ -39,9 +40,6 @@ func (r *Registry) Create(ctx context.Context, id, name string, live bool, setti
 	clear, secret, err := r.NewSecret(id)
 	if err != nil {
 		return store.Client{}, "", err
-	}
-	if len(settings) == 0 {
-		settings = []byte("{}")
 	}
 	c := store.Client{
 		ID: id, Name: name, Live: live, Settings: settings,
@@ -61,8 +59,8 @@ func envOf(live bool) string {
 }
 
 func checkName(name string) error {
-	if name == "" || len(name) > 64 {
-		return errors.New("name: 1 to 64 bytes")
+	if !printable(name, maxName) {
+		return fmt.Errorf("name: 1 to %d bytes of printable text", maxName)
 	}
 	return nil
 }
@@ -105,7 +103,8 @@ func (r *Registry) change(ctx context.Context, id string, f func(*store.Client) 
 }
 
 // Update renames a client (unless name is empty) and merges changed settings
-// over the stored ones (RFC 7396: null resets a field to its default).
+// over the stored ones (RFC 7396: null resets a field to its default, objects
+// merge field by field, lists are replaced).
 func (r *Registry) Update(ctx context.Context, id, name string, patch []byte) (store.Client, error) {
 	return r.change(ctx, id, func(c *store.Client) error {
 		if name != "" {
@@ -118,34 +117,76 @@ func (r *Registry) Update(ctx context.Context, id, name string, patch []byte) (s
 		if err != nil {
 			return err
 		}
-		if _, err := ParseSettings(merged); err != nil {
-			return err
-		}
 		c.Settings = merged
 		return nil
 	})
 }
 
+// mergeSettings applies a patch and returns the result if it is valid.
 func mergeSettings(stored, patch []byte) ([]byte, error) {
-	fields := make(map[string]json.RawMessage)
-	if err := json.Unmarshal(stored, &fields); err != nil {
-		return nil, fmt.Errorf("stored settings: %w", err)
-	}
 	if len(patch) == 0 {
 		return stored, nil
 	}
-	var changes map[string]json.RawMessage
+	if jsontext.Value(patch).Kind() != '{' {
+		return nil, errors.New("settings: not a JSON object")
+	}
+	var fields, changes map[string]any
+	if err := json.Unmarshal(stored, &fields); err != nil {
+		return nil, fmt.Errorf("stored settings: %w", err)
+	}
 	if err := json.Unmarshal(patch, &changes); err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	for name, value := range changes {
-		if bytes.Equal(bytes.TrimSpace(value), []byte("null")) {
-			delete(fields, name)
-			continue
-		}
-		fields[name] = value
+	if err := knownNames(changes); err != nil {
+		return nil, err
 	}
-	return json.Marshal(fields)
+	merged, err := json.Marshal(mergePatch(fields, changes), json.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	if _, err := ParseSettings(merged); err != nil {
+		return nil, err
+	}
+	return merged, nil
+}
+
+// knownNames refuses a name that is no setting. ParseSettings would not see
+// one that is set to null, since the merge removes it.
+func knownNames(changes map[string]any) error {
+	all, err := json.Marshal(Defaults(), json.OmitZeroStructFields(false))
+	if err != nil {
+		return err
+	}
+	var known map[string]any
+	if err := json.Unmarshal(all, &known); err != nil {
+		return err
+	}
+	known["trustedIssuers"] = nil // left out when empty
+	for name := range changes {
+		if _, ok := known[name]; !ok {
+			return fmt.Errorf("settings: unknown setting %q", name)
+		}
+	}
+	return nil
+}
+
+// mergePatch is the MergePatch of RFC 7396 section 2 for objects.
+func mergePatch(target, patch map[string]any) map[string]any {
+	if target == nil {
+		target = make(map[string]any)
+	}
+	for name, value := range patch {
+		switch value := value.(type) {
+		case nil:
+			delete(target, name)
+		case map[string]any:
+			inner, _ := target[name].(map[string]any)
+			target[name] = mergePatch(inner, value)
+		default:
+			target[name] = value
+		}
+	}
+	return target
 }
 
 // SetDisabled switches a client off or on again.
@@ -171,6 +212,11 @@ func (r *Registry) StartRotation(ctx context.Context, id string) (clear string, 
 		var secret store.Secret
 		if clear, secret, err = r.NewSecret(id); err != nil {
 			return err
+		}
+		// Age tells the old secret from the new one, so a clock that was set
+		// back, or stands, must not turn them round.
+		if last := c.Secrets[len(c.Secrets)-1].CreatedAt; !secret.CreatedAt.After(last) {
+			secret.CreatedAt = last.Add(time.Millisecond)
 		}
 		c.Secrets = append(c.Secrets, secret)
 		return nil

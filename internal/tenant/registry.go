@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,50 +53,69 @@ type Config struct {
 
 // Registry answers who a caller is from memory, and refreshes that memory.
 type Registry struct {
-	store   Store
-	keys    Keys
-	now     func() time.Time
-	log     *slog.Logger
-	clients atomic.Pointer[map[string]*Client]
-	decoy   *Client
+	store Store
+	keys  Keys
+	now   func() time.Time
+	log   *slog.Logger
+	view  atomic.Pointer[view]
+	// decoy stands for every secret that is not there; see match.
+	decoy store.Secret
 	// uses maps client and secret to the last use not yet written.
 	useMu sync.Mutex
 	uses  map[[2]string]int64
 }
 
+// view is what one Load found. It is never changed.
+type view struct {
+	clients map[string]*Client
+	// refused are the revisions of clients that could not be read.
+	refused map[string]int64
+	// versions are the key versions under which any secret is kept: one, and
+	// while an index key is being replaced two.
+	versions []uint32
+}
+
 // NewRegistry returns an empty registry; call Load before serving.
 func NewRegistry(cfg Config) *Registry {
 	r := &Registry{store: cfg.Store, keys: cfg.Keys, now: cfg.Now, log: cfg.Log, uses: make(map[[2]string]int64)}
-	r.clients.Store(&map[string]*Client{})
-	// An unknown client is compared with this one, so that it costs the same.
 	var hash [32]byte
 	_, _ = rand.Read(hash[:]) // never fails, see crypto/rand.Read
-	r.decoy = &Client{secrets: []store.Secret{{KeyVersion: cfg.Keys.IndexVersion(), Hash: hash[:]}}}
+	r.decoy = store.Secret{KeyVersion: cfg.Keys.IndexVersion(), Hash: hash[:]}
+	r.view.Store(&view{versions: []uint32{r.decoy.KeyVersion}})
 	return r
 }
 
 // Load reads all clients. A client whose settings this version cannot read is
-// left out and logged: refusing one beats refusing all.
+// left out and logged, once: refusing one beats refusing all.
 func (r *Registry) Load(ctx context.Context) error {
 	rows, err := r.store.Clients(ctx)
 	if err != nil {
 		return err
 	}
-	old := *r.clients.Load()
-	next := make(map[string]*Client, len(rows))
+	old := r.view.Load()
+	next := &view{clients: make(map[string]*Client, len(rows)), refused: make(map[string]int64)}
 	for _, row := range rows {
-		if c := old[row.ID]; c != nil && c.Revision == row.Revision {
-			next[row.ID] = c
-			continue
+		c := old.clients[row.ID]
+		if c == nil || c.Revision != row.Revision {
+			if c, err = Parse(row); err != nil {
+				if old.refused[row.ID] != row.Revision {
+					r.log.ErrorContext(ctx, "client has settings that cannot be read and is refused", "client", row.ID, "error", err)
+				}
+				next.refused[row.ID] = row.Revision
+				continue
+			}
 		}
-		c, err := Parse(row)
-		if err != nil {
-			r.log.ErrorContext(ctx, "client has settings that cannot be read and is refused", "client", row.ID, "error", err)
-			continue
+		next.clients[row.ID] = c
+		for _, s := range c.secrets {
+			if !slices.Contains(next.versions, s.KeyVersion) {
+				next.versions = append(next.versions, s.KeyVersion)
+			}
 		}
-		next[row.ID] = c
 	}
-	r.clients.Store(&next)
+	if len(next.versions) == 0 {
+		next.versions = []uint32{r.decoy.KeyVersion}
+	}
+	r.view.Store(next)
 	return nil
 }
 
@@ -124,11 +144,11 @@ func (r *Registry) Run(ctx context.Context) error {
 }
 
 // Client returns a client by id, disabled ones included, or nil.
-func (r *Registry) Client(id string) *Client { return (*r.clients.Load())[id] }
+func (r *Registry) Client(id string) *Client { return r.view.Load().clients[id] }
 
 // Clients lists all readable clients in no order.
 func (r *Registry) Clients() []*Client {
-	all := *r.clients.Load()
+	all := r.view.Load().clients
 	out := make([]*Client, 0, len(all))
 	for _, c := range all {
 		out = append(out, c)
@@ -140,39 +160,43 @@ func (r *Registry) Clients() []*Client {
 // client, a disabled one and a wrong secret are one answer and take one time:
 // fault.InvalidCredentials.
 func (r *Registry) Authenticate(id, secret string) (*Client, error) {
-	c := r.Client(id)
+	v := r.view.Load()
+	c := v.clients[id]
 	known := c != nil && !c.Disabled
-	judge := c
-	if !known {
-		judge = r.decoy
+	var secrets []store.Secret
+	if known {
+		secrets = c.secrets
 	}
-	matched := r.match(id, judge.secrets, secret)
-	if !known || matched < 0 {
+	matched := r.match(v.versions, id, secrets, secret)
+	if matched < 0 {
 		return nil, fault.New(fault.InvalidCredentials, "client is unknown or disabled, or the secret is wrong")
 	}
-	r.noteUse(id, judge.secrets[matched].ID)
+	r.noteUse(id, secrets[matched].ID)
 	return c, nil
 }
 
-// match returns the index of the secret that was presented, or -1. It looks at
-// all of them whatever it finds.
-func (r *Registry) match(id string, secrets []store.Secret, presented string) int {
+// match returns the index of the secret that was presented, or -1. Whether
+// there are no secrets, one or two, and whatever it finds, it computes one hash
+// for each key version in use and compares maxSecrets times with each, so that
+// time does not tell which clients exist.
+func (r *Registry) match(versions []uint32, id string, secrets []store.Secret, presented string) int {
 	if len(presented) > maxSecret {
 		presented = presented[:maxSecret] // no stored secret is that long
 	}
 	found := -1
-	var hash [32]byte
-	var version uint32
-	for i := range secrets {
-		if i == 0 || secrets[i].KeyVersion != version {
-			version = secrets[i].KeyVersion
-			var err error
-			if hash, err = r.hash(version, id, presented); err != nil {
-				continue // its key was retired; the secret is dead
-			}
+	for _, version := range versions {
+		hash, err := r.hash(version, id, presented)
+		if err != nil {
+			continue // its key was retired; the secrets under it are dead
 		}
-		if subtle.ConstantTimeCompare(hash[:], secrets[i].Hash) == 1 {
-			found = i
+		for i := range maxSecrets {
+			candidate := &r.decoy
+			if i < len(secrets) && secrets[i].KeyVersion == version {
+				candidate = &secrets[i]
+			}
+			if subtle.ConstantTimeCompare(hash[:], candidate.Hash) == 1 && candidate != &r.decoy {
+				found = i
+			}
 		}
 	}
 	return found
@@ -193,9 +217,7 @@ func (r *Registry) noteUse(client, secret string) {
 	now := r.now().Unix()
 	key := [2]string{client, secret}
 	r.useMu.Lock()
-	if r.uses[key] != now {
-		r.uses[key] = now
-	}
+	r.uses[key] = max(r.uses[key], now)
 	r.useMu.Unlock()
 }
 
@@ -211,7 +233,13 @@ func (r *Registry) flushUses(ctx context.Context) {
 		return
 	}
 	if err := r.store.RecordSecretUse(ctx, uses); err != nil {
-		r.log.WarnContext(ctx, "last-used times of secrets were not written", "error", err)
+		r.log.WarnContext(ctx, "last-used times of secrets were not written and will be tried again", "error", err)
+		r.useMu.Lock()
+		for _, u := range uses {
+			key := [2]string{u.Client, u.Secret}
+			r.uses[key] = max(r.uses[key], u.At.Unix())
+		}
+		r.useMu.Unlock()
 	}
 }
 

@@ -3,13 +3,17 @@
 package tenant
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"codeword/internal/guard"
 	"codeword/internal/phone"
@@ -128,17 +132,16 @@ func Defaults() Settings {
 }
 
 // ParseSettings reads a JSON object over the defaults and validates the result.
-// Unknown fields are errors, so that a misspelled limit is not silently ignored.
+// Names that are unknown, written in another case or given twice are errors, so
+// that a misspelled limit is not silently ignored.
 func ParseSettings(raw []byte) (Settings, error) {
 	s := Defaults()
 	if len(raw) > 0 {
-		dec := json.NewDecoder(strings.NewReader(string(raw)))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&s); err != nil {
-			return Settings{}, fmt.Errorf("settings: %w", err)
+		if jsontext.Value(raw).Kind() != '{' {
+			return Settings{}, errors.New("settings: not a JSON object")
 		}
-		if dec.More() {
-			return Settings{}, errors.New("settings: more than one JSON value")
+		if err := json.Unmarshal(raw, &s, json.RejectUnknownMembers(true)); err != nil {
+			return Settings{}, fmt.Errorf("settings: %w", err)
 		}
 	}
 	return s, s.Validate()
@@ -152,7 +155,7 @@ func (s Settings) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(s.Brand != "" && len(s.Brand) <= 32, "brand: 1 to 32 bytes")
+	check(printable(s.Brand, maxBrand), "brand: 1 to %d bytes of printable text", maxBrand)
 	check(s.CodeLength >= 4 && s.CodeLength <= 10, "codeLength: %d is not within 4 to 10", s.CodeLength)
 	check(within(s.CodeLifetime, time.Minute, 15*time.Minute), "codeLifetime: not within 1m to 15m")
 	check(s.MaxAttempts >= 1 && s.MaxAttempts <= 10, "maxAttempts: %d is not within 1 to 10", s.MaxAttempts)
@@ -165,6 +168,8 @@ func (s Settings) Validate() error {
 	}{{"phoneBurst", s.PhoneBurst}, {"clientRate", s.ClientRate}, {"addressRate", s.AddressRate}} {
 		check(r.rate.Burst >= 0 && r.rate.Every >= 0 && (r.rate.Burst == 0) == (r.rate.Every == 0),
 			"%s: burst and every are both positive, or both zero for no limit", r.name)
+		check(r.rate.Every <= 0 || Duration(r.rate.Burst) <= maxRefill/r.rate.Every,
+			"%s: burst times every is over %s", r.name, time.Duration(maxRefill))
 	}
 	for _, q := range []struct {
 		name  string
@@ -172,17 +177,42 @@ func (s Settings) Validate() error {
 	}{{"phoneDay", s.PhoneDay}, {"phoneFailures", s.PhoneFailures}} {
 		check(q.quota.Max >= 0 && q.quota.Max <= 100 && q.quota.Period >= 0 && (q.quota.Max == 0) == (q.quota.Period == 0),
 			"%s: max (at most 100) and period are both positive, or both zero for no limit", q.name)
+		check(time.Duration(q.quota.Period) <= MaxPeriod, "%s: period is over %s", q.name, MaxPeriod)
 	}
 	if _, err := phone.ParseRegions(s.AllowedRegions); err != nil {
 		errs = append(errs, fmt.Errorf("allowedRegions: %w", err))
 	}
 	check(s.Route == RouteInbox, "route: %q is not known; there is %q", s.Route, RouteInbox)
+	issuers := make(map[string]bool)
 	for i, t := range s.TrustedIssuers {
+		check(!issuers[t.Issuer], "trustedIssuers[%d]: issuer is in the list already", i)
+		issuers[t.Issuer] = true
 		if err := t.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("trustedIssuers[%d]: %w", i, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// maxBrand and maxName bound what operators name, in bytes.
+const (
+	maxBrand = 32
+	maxName  = 64
+)
+
+// MaxPeriod is the longest period of a quota. Phones are kept for at least as
+// long after their last message, and the events of the quota with them.
+const MaxPeriod = 24 * time.Hour
+
+// maxRefill is how long an empty bucket may take to fill, so that the limits'
+// arithmetic stays far from the end of what a duration can say.
+const maxRefill = Duration(365 * 24 * time.Hour)
+
+// printable reports whether s is text of 1 to limit bytes without controls,
+// which would forge lines in a message or on an operator's terminal.
+func printable(s string, limit int) bool {
+	return s != "" && len(s) <= limit && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func within(d Duration, low, high time.Duration) bool {

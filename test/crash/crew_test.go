@@ -64,7 +64,7 @@ type worker struct {
 func newCrew(n int, seed uint64) *crew {
 	c := &crew{}
 	for i := range n {
-		r := rand.New(rand.NewPCG(seed, uint64(i)+1)) //nolint:gosec // which call comes next
+		r := rand.New(rand.NewPCG(seed, uint64(i)+1))
 		c.workers = append(c.workers, &worker{crew: c, random: r})
 	}
 	return c
@@ -74,7 +74,7 @@ func newCrew(n int, seed uint64) *crew {
 func (c *crew) work(t *testing.T, s *testserver.Server) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	calls := &caller{t: t, api: connect(t, s), server: s}
+	calls := newCaller(t, s)
 	var all sync.WaitGroup
 	for _, w := range c.workers {
 		all.Go(func() {
@@ -85,7 +85,7 @@ func (c *crew) work(t *testing.T, s *testserver.Server) (stop func()) {
 	return func() {
 		cancel()
 		all.Wait()
-		calls.api.CloseIdleConnections()
+		calls.close()
 	}
 }
 

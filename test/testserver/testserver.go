@@ -218,6 +218,8 @@ func parseEnv(text string) map[string]string {
 	return env
 }
 
+// PID is the process id of the latest start.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Kill ends the server with SIGKILL and waits until it is gone. It does nothing
 // to a server that has ended.

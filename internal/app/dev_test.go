@@ -1,0 +1,145 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"codeword/api"
+	"codeword/client"
+	"codeword/internal/app"
+)
+
+// clock is the time that an instance reads.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func startDev(t *testing.T, dir string, c *clock) (*app.Dev, error) {
+	t.Helper()
+	return app.StartDev(t.Context(), app.DevConfig{
+		Data: dir, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Now: c.Now, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+func caller(t *testing.T, url, id, secret string) *client.Client {
+	t.Helper()
+	c, err := client.New(client.Config{BaseURL: url, ClientID: id, ClientSecret: client.Secret(secret), MaxTries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// inbox returns the text of the newest message to a number.
+func inbox(t *testing.T, d *app.Dev, to string) string {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.AdminURL+"/admin/v1/inbox?to=%2B"+strings.TrimPrefix(to, "+"), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+d.AdminToken)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct {
+			Messages []struct{ Text string } `json:"messages"`
+		}
+		err = json.NewDecoder(resp.Body).Decode(&page)
+		_ = resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Messages) > 0 {
+			return page.Messages[0].Text
+		}
+	}
+	t.Fatal("no message in the inbox")
+	return ""
+}
+
+// TestDevInProcess runs a whole instance on a clock that the test moves.
+func TestDevInProcess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	c := &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	d, err := startDev(t, dir, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := caller(t, d.URL, d.LiveClientID, d.LiveClientSecret)
+	var code string
+	for _, tc := range []struct {
+		after time.Duration
+		ok    bool
+	}{{10*time.Minute - time.Second, true}, {10 * time.Minute, false}} {
+		sent, err := live.Send(t.Context(), "+16502530000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		code = inbox(t, d, "+16502530000")[:6]
+		c.advance(tc.after)
+		if _, err := live.Authenticate(t.Context(), sent.PhoneID, code); (err == nil) != tc.ok {
+			t.Errorf("after %v: %v", tc.after, err)
+		}
+	}
+
+	// A second instance on the directory is refused and harms nothing.
+	before, err := os.ReadFile(filepath.Join(dir, "dev.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startDev(t, dir, c); err == nil || !strings.Contains(err.Error(), "another codeword server is running") {
+		t.Errorf("a second server: %v", err)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, "dev.env")); err != nil || string(after) != string(before) {
+		t.Errorf("dev.env of the first: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+
+	// After a restart all identities are those of before, disabled or not.
+	if r := run(t, "client", "disable", d.LiveClientID, "--data", dir); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	again, err := startDev(t, dir, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.TestClientID != d.TestClientID || again.TestClientSecret != d.TestClientSecret || again.AdminToken != d.AdminToken ||
+		again.LiveClientID != d.LiveClientID || again.LiveClientSecret != d.LiveClientSecret {
+		t.Error("the restart changed the credentials")
+	}
+	if _, err := caller(t, again.URL, d.TestClientID, d.TestClientSecret).Send(t.Context(), "+14165551234"); err != nil {
+		t.Error(err)
+	}
+	_, err = caller(t, again.URL, d.LiveClientID, d.LiveClientSecret).Send(t.Context(), "+16502530000")
+	if !errors.Is(err, api.CodeInvalidClientSecret) {
+		t.Errorf("a client that an operator disabled: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}

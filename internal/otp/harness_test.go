@@ -1,0 +1,175 @@
+package otp_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"codeword/internal/fault"
+	"codeword/internal/keyring"
+	"codeword/internal/otp"
+	"codeword/internal/phone"
+	"codeword/internal/session"
+	"codeword/internal/store"
+	"codeword/internal/store/sqlite"
+	"codeword/internal/tenant"
+)
+
+// t0 is when tests begin.
+var t0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// lines answers one line type for every number, or fails.
+type lines struct {
+	line phone.LineType
+	err  error
+}
+
+func (l lines) LineType(context.Context, phone.Number) (phone.LineType, error) { return l.line, l.err }
+
+// recorder remembers the intents on their way to the real store.
+type recorder struct {
+	*sqlite.Store
+	starts []store.Start
+}
+
+func (r *recorder) StartChallenge(ctx context.Context, in store.Start) (store.Started, error) {
+	r.starts = append(r.starts, in)
+	return r.Store.StartChallenge(ctx, in)
+}
+
+func (r *recorder) last() store.Start { return r.starts[len(r.starts)-1] }
+
+// bed is a service over a real store and a real ring, on a clock of its own.
+type bed struct {
+	t      *testing.T
+	store  *recorder
+	ring   *keyring.Ring
+	lines  lines
+	now    time.Time
+	queued atomic.Int64
+	*otp.Service
+	test, live *tenant.Client
+}
+
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	ring, err := keyring.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "test.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := &bed{t: t, store: &recorder{Store: st}, now: t0}
+	b.test = b.client("client-test-1", false, "")
+	b.live = b.client("client-live-1", true, "")
+	b.use(ring)
+	return b
+}
+
+// use goes on with another ring, as a server does that was started again.
+func (b *bed) use(ring *keyring.Ring) {
+	b.t.Helper()
+	b.ring = ring
+	now := func() time.Time { return b.now }
+	sessions, err := session.New(session.Config{
+		Store: b.store.Store, KeyStore: b.store.Store, Keys: ring, Issuer: "https://otp.example",
+		PhoneID: func(c *tenant.Client, id store.PhoneID) string { return b.PhoneID(c, id) }, Now: now,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.Service = otp.New(otp.Config{
+		Store: b.store, Keys: ring, Sessions: sessions, Lines: b,
+		Now: now, Queued: func() { b.queued.Add(1) },
+	})
+}
+
+func (b *bed) rotate(p keyring.Purpose) {
+	b.t.Helper()
+	ring, err := b.ring.Rotate(p)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.use(ring)
+}
+
+// LineType implements phone.LineTyper.
+func (b *bed) LineType(ctx context.Context, n phone.Number) (phone.LineType, error) {
+	return b.lines.LineType(ctx, n)
+}
+
+func (b *bed) client(id string, live bool, settings string) *tenant.Client {
+	b.t.Helper()
+	row := store.Client{ID: id, Name: id, Live: live, Settings: []byte(settings), CreatedAt: t0, Revision: 1}
+	c, err := tenant.Parse(row)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.store.CreateClient(b.t.Context(), row); err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+func (b *bed) trySend(c *tenant.Client, number string) (otp.SendResult, error) {
+	return b.Send(b.t.Context(), otp.SendRequest{Client: c, PhoneNumber: number})
+}
+
+func (b *bed) send(c *tenant.Client, number string) otp.SendResult {
+	b.t.Helper()
+	res, err := b.trySend(c, number)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return res
+}
+
+func (b *bed) verify(c *tenant.Client, id, code string) (store.Session, error) {
+	return b.Authenticate(b.t.Context(), otp.AuthenticateRequest{Client: c, PhoneID: id, OTP: code})
+}
+
+// messages are those of a client, newest first.
+func (b *bed) messages(c *tenant.Client) []store.Message {
+	b.t.Helper()
+	list, err := b.store.Messages(b.t.Context(), store.MessageQuery{Clients: []string{c.ID}, Limit: 100})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return list
+}
+
+// code is the one in the client's newest message.
+func (b *bed) code(c *tenant.Client) string {
+	b.t.Helper()
+	code, err := b.MessageCode(c, b.messages(c)[0])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return code.Reveal()
+}
+
+// wrong is a code of the same length that is not the right one.
+func wrong(code string) string {
+	digits := []byte(code)
+	digits[0] = '0' + (digits[0]-'0'+1)%10
+	return string(digits)
+}
+
+func wantKind(t *testing.T, err error, kind fault.Kind) *fault.Error {
+	t.Helper()
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Kind != kind {
+		t.Fatalf("got %v, want an error of kind %d", err, kind)
+	}
+	return e
+}
