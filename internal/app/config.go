@@ -71,6 +71,7 @@ type serverFlags struct {
 	MaxConnections   int           `help:"Connections held at once on the public listener." default:"10000"`
 	KeepMessages     time.Duration `help:"How long the message log is kept." default:"720h"`
 	DrainTimeout     time.Duration `help:"How long a stopping server may take to finish." default:"20s"`
+	DrainDelay       time.Duration `help:"How long a stopping server still takes requests while /readyz fails, for load balancers to notice." default:"0s"`
 }
 
 func (f *serverFlags) proxies() ([]netip.Prefix, error) {
@@ -107,6 +108,9 @@ func (f *serverFlags) validate() error {
 	}
 	if f.SigningKeyLife < 24*time.Hour {
 		errs = append(errs, errors.New("signing-key-life: at least 24h"))
+	}
+	if f.DrainDelay < 0 || f.DrainDelay >= f.DrainTimeout {
+		errs = append(errs, errors.New("drain-delay: from 0s to less than drain-timeout"))
 	}
 	if f.DrainTimeout < time.Second {
 		errs = append(errs, errors.New("drain-timeout: at least 1s"))

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -11,21 +12,31 @@ import (
 const (
 	logFlushEvery = 100 * time.Millisecond
 	logFlushSize  = 64 << 10
+	logMost       = 4 << 20
 )
 
 // logWriter gathers log lines and writes them in large pieces: a system call
 // per request would cost as much as the request's own work. Lines reach the
-// output within logFlushEvery, and all of them at Close.
+// output within logFlushEvery, and all of them at Close. When the output does
+// not take them, lines are dropped and counted, since serving goes before
+// logging.
 type logWriter struct {
-	mu      sync.Mutex
 	out     io.Writer
-	buf     []byte
+	full    chan struct{}
 	stop    chan struct{}
 	stopped chan struct{}
+
+	mu      sync.Mutex
+	buf     []byte
+	spare   []byte
+	dropped int
 }
 
 func newLogWriter(out io.Writer) *logWriter {
-	w := &logWriter{out: out, buf: make([]byte, 0, 2*logFlushSize), stop: make(chan struct{}), stopped: make(chan struct{})}
+	w := &logWriter{
+		out: out, full: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		buf: make([]byte, 0, 2*logFlushSize), spare: make([]byte, 0, 2*logFlushSize),
+	}
 	go w.loop()
 	return w
 }
@@ -37,43 +48,56 @@ func (w *logWriter) loop() {
 	for {
 		select {
 		case <-tick.C:
-			w.mu.Lock()
 			w.flush()
-			w.mu.Unlock()
+		case <-w.full:
+			w.flush()
 		case <-w.stop:
+			w.flush()
 			return
 		}
 	}
 }
 
-// Write takes one or more whole lines.
+// Write takes one or more whole lines. It never waits for the output.
 func (w *logWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.buf)+len(p) > logMost {
+		w.dropped++
+		return len(p), nil
+	}
 	w.buf = append(w.buf, p...)
 	if len(w.buf) >= logFlushSize {
-		w.flush()
+		select {
+		case w.full <- struct{}{}:
+		default:
+		}
 	}
 	return len(p), nil
 }
 
-// flush writes what was gathered. A log that cannot be written is no reason to
-// stop serving, and there is nowhere to report it.
+// flush writes what was gathered, from one goroutine. A log that cannot be
+// written is no reason to stop serving, and there is nowhere to report it.
 func (w *logWriter) flush() {
-	if len(w.buf) == 0 {
-		return
+	w.mu.Lock()
+	lines, dropped := w.buf, w.dropped
+	w.buf, w.spare, w.dropped = w.spare[:0], nil, 0
+	w.mu.Unlock()
+	if len(lines) > 0 {
+		_, _ = w.out.Write(lines)
 	}
-	_, _ = w.out.Write(w.buf)
-	w.buf = w.buf[:0]
+	if dropped > 0 {
+		_, _ = fmt.Fprintf(w.out, `{"level":"WARN","msg":"log lines were dropped: the output was too slow","count":%d}`+"\n", dropped)
+	}
+	w.mu.Lock()
+	w.spare = lines
+	w.mu.Unlock()
 }
 
 // Close writes the rest.
 func (w *logWriter) Close() {
 	close(w.stop)
 	<-w.stopped
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.flush()
 }
 
 // newLogger logs JSON lines, or text on a terminal, unless told otherwise.

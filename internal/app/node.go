@@ -154,31 +154,40 @@ func (n *node) messageCode(c *tenant.Client, m store.Message) (string, error) {
 	return code.Reveal(), err
 }
 
-// run serves until ctx ends and then drains: readiness falls, requests and
-// claimed messages finish, at most for the drain timeout.
+// loops are the goroutines of a running node.
+type loops struct {
+	wg     sync.WaitGroup
+	failed chan error
+}
+
+// start runs f until ctx ends. A failure of one ends the node.
+func (l *loops) start(ctx context.Context, what string, f func(context.Context) error) {
+	l.wg.Go(func() {
+		if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			l.failed <- fmt.Errorf("%s: %w", what, err)
+		}
+	})
+}
+
+// run serves until ctx ends, or until a part fails, and then drains.
 func (n *node) run(ctx context.Context) error {
-	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopLoops()
-	var wg sync.WaitGroup
-	failed := make(chan error, 8)
-	start := func(what string, f func(context.Context) error) {
-		wg.Go(func() {
-			if err := f(loops); err != nil && !errors.Is(err, context.Canceled) {
-				failed <- fmt.Errorf("%s: %w", what, err)
-			}
-		})
-	}
-	start("clients", n.clients.Run)
-	start("sessions", n.sessions.Run)
-	start("sweep", func(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	delivering, stopDelivering := context.WithCancel(background)
+	defer stopDelivering()
+	l := &loops{failed: make(chan error, 8)}
+	l.start(background, "clients", n.clients.Run)
+	l.start(background, "sessions", n.sessions.Run)
+	l.start(background, "sweep", func(ctx context.Context) error {
 		sweep(ctx, n.store, n.cfg.Now, n.cfg.Flags.KeepMessages, n.log)
 		return nil
 	})
+	l.start(background, "store", n.watchStore)
 	if n.delivery != nil {
-		start("delivery", n.delivery.Run)
+		l.start(delivering, "delivery", n.delivery.Run)
 	}
-	start("public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
-	start("admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
+	l.start(background, "public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
+	l.start(background, "admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
 	tuneRuntime()
 	n.log.InfoContext(ctx, "serving", "url", n.cfg.PublicURL, "listen", n.cfg.Public.Addr().String(),
 		"admin", n.cfg.Admin.Addr().String(), "version", version(), "host", hostname())
@@ -186,18 +195,56 @@ func (n *node) run(ctx context.Context) error {
 	var cause error
 	select {
 	case <-ctx.Done():
-	case cause = <-failed:
+	case cause = <-l.failed:
+		n.log.Error("stopping: a part of the server failed", "error", cause)
 	}
-	n.log.Info("draining")
-	n.handler.Drain()
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.Flags.DrainTimeout)
-	defer cancel()
-	err := errors.Join(cause, n.public.Shutdown(drain), n.admin.Shutdown(drain))
-	stopLoops()
-	wg.Wait()
+	stopDelivering()
+	err := errors.Join(cause, n.drain(context.WithoutCancel(ctx)))
+	stop()
+	l.wg.Wait()
 	err = errors.Join(err, n.close())
 	n.log.Info("stopped")
 	return err
+}
+
+// adminGrace is how long the admin listener's requests may take to finish; a
+// profile that runs for a minute must not hold up the rest.
+const adminGrace = time.Second
+
+// drain lets readiness fall, waits for load balancers to notice, and then for
+// the requests in flight, at most for the drain timeout in all. The delivery
+// loop finishes what it has claimed in the same time.
+func (n *node) drain(ctx context.Context) error {
+	n.log.Info("draining")
+	n.handler.Drain()
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Flags.DrainTimeout)
+	defer cancel()
+	if n.cfg.Flags.DrainDelay > 0 {
+		delay := time.NewTimer(n.cfg.Flags.DrainDelay)
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case <-ctx.Done():
+		}
+	}
+	grace, cancelGrace := context.WithTimeout(ctx, adminGrace)
+	defer cancelGrace()
+	err := n.public.Shutdown(ctx)
+	if n.admin.Shutdown(grace) != nil {
+		err = errors.Join(err, n.admin.Close())
+	}
+	return err
+}
+
+// watchStore ends the node when the disk lost a write: only a fresh process
+// can know again what is on it.
+func (n *node) watchStore(ctx context.Context) error {
+	select {
+	case <-n.store.Lost():
+		return errors.New("a write could not be made durable")
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // served turns the way in which net/http says "as you asked" into nil.

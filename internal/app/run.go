@@ -34,6 +34,7 @@ type cli struct {
 	Serve   serveCommand   `cmd:"" help:"Run the service."`
 	Client  clientCommand  `cmd:"" help:"Manage clients and their secrets."`
 	Keys    keysCommand    `cmd:"" help:"Manage the master keyset and the signing keys."`
+	Phone   phoneCommand   `cmd:"" help:"Opt a number out of a client's messages, or block it for a time."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database schema up to date."`
 	Doctor  doctorCommand  `cmd:"" help:"Check configuration, store, keys and clock."`
 	Backup  backupCommand  `cmd:"" help:"Copy the database to a file while the service runs."`

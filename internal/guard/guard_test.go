@@ -110,3 +110,21 @@ func TestWindowTornLog(t *testing.T) {
 		t.Errorf("log of %d bytes, want 16", got)
 	}
 }
+
+// TestWindowClockMovedBack: events written by a clock that ran ahead hold
+// nobody longer than one period, wherever they stand in the log.
+func TestWindowClockMovedBack(t *testing.T) {
+	w := guard.Window{Max: 3, Period: 24 * time.Hour}
+	log := w.Record(t0, nil)
+	for range 2 {
+		log = w.Record(t0.Add(365*24*time.Hour), log[:len(log):len(log)])
+	}
+	log = w.Record(t0, log)
+	if d := w.Admit(t0, log); d.Allowed || d.RetryAfter > 24*time.Hour {
+		t.Fatalf("just after the clock was set back: %+v", d)
+	}
+	log = w.Record(t0, log)
+	if d := w.Admit(t0.Add(24*time.Hour), log); !d.Allowed {
+		t.Fatalf("a day after the clock was set back: %+v", d)
+	}
+}

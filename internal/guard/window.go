@@ -10,12 +10,16 @@ import (
 // many where the figure is a security promise ("15 guesses a day"). The zero
 // Window limits nothing.
 type Window struct {
+	// Max is at most 128.
 	Max    int
 	Period time.Duration
 }
 
 // stampSize is the width of one event in a log: Unix milliseconds, big endian.
 const stampSize = 8
+
+// maxEvents is the largest Max that a Window can have.
+const maxEvents = 128
 
 // Unlimited reports whether w limits nothing.
 func (w Window) Unlimited() bool { return w.Max <= 0 || w.Period <= 0 }
@@ -26,12 +30,12 @@ func (w Window) Admit(now time.Time, log []byte) Decision {
 	if w.Unlimited() {
 		return Decision{Allowed: true}
 	}
-	live := w.live(now, log)
-	n := len(live) / stampSize
-	if n < w.Max {
+	var space [maxEvents]int64
+	live := w.live(now, log, space[:])
+	if len(live) < w.Max {
 		return Decision{Allowed: true}
 	}
-	blocking := stamp(live, n-w.Max)
+	blocking := time.UnixMilli(live[len(live)-w.Max])
 	return Decision{RetryAfter: min(blocking.Add(w.Period).Sub(now), w.Period)}
 }
 
@@ -41,25 +45,36 @@ func (w Window) Record(now time.Time, log []byte) []byte {
 	if w.Unlimited() {
 		return nil
 	}
-	live := w.live(now, log)
-	if over := len(live)/stampSize + 1 - w.Max; over > 0 {
-		live = live[over*stampSize:]
+	var space [maxEvents]int64
+	live := w.live(now, log, space[:])
+	if over := len(live) + 1 - w.Max; over > 0 {
+		live = live[over:]
 	}
-	out := make([]byte, 0, len(live)+stampSize)
-	out = append(out, live...)
-	return binary.BigEndian.AppendUint64(out, uint64(now.UnixMilli()))
+	out := make([]byte, 0, (len(live)+1)*stampSize)
+	for _, at := range live {
+		out = binary.BigEndian.AppendUint64(out, uint64(at)) //nolint:gosec // read back as an int64
+	}
+	return binary.BigEndian.AppendUint64(out, uint64(now.UnixMilli())) //nolint:gosec // read back as an int64
 }
 
-// live cuts the events that have left the window. Events are in order of
-// arrival; a torn log (not a whole number of stamps) loses its tail.
-func (w Window) live(now time.Time, log []byte) []byte {
-	log = log[:len(log)-len(log)%stampSize]
-	for len(log) > 0 && !stamp(log, 0).Add(w.Period).After(now) {
-		log = log[stampSize:]
+// live decodes into space the events that are still in the window. Events stand
+// in order of arrival. One from the future was written by a clock that has been
+// set back since; it counts as now, and none before it as later, so that nobody
+// is locked out longer than Period. A torn log (not a whole number of stamps)
+// loses its tail.
+func (w Window) live(now time.Time, log []byte, space []int64) []int64 {
+	n := min(len(log)/stampSize, len(space))
+	log = log[(len(log)/stampSize-n)*stampSize:]
+	latest, oldest := now.UnixMilli(), now.Add(-w.Period).UnixMilli()
+	live := space[:n]
+	first := n
+	for i := n - 1; i >= 0; i-- {
+		at := int64(binary.BigEndian.Uint64(log[i*stampSize:])) //nolint:gosec // written from an int64
+		latest = min(latest, at)
+		if latest <= oldest {
+			break
+		}
+		live[i], first = latest, i
 	}
-	return log
-}
-
-func stamp(log []byte, i int) time.Time {
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(log[i*stampSize:])))
+	return live[first:]
 }

@@ -61,7 +61,7 @@ func (s *Service) challengeCode(c *tenant.Client, id store.PhoneID, ch store.Cha
 		copy(code.digits[:], sampleCode)
 		return code, nil
 	}
-	return derive(s.keys, ch)
+	return derive(s.keys, id, ch)
 }
 
 // MessageCode derives the code that a message carries.

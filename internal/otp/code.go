@@ -37,20 +37,23 @@ func (Code) LogValue() slog.Value { return slog.StringValue("[code]") }
 // MarshalText implements encoding.TextMarshaler, redacted.
 func (Code) MarshalText() ([]byte, error) { return []byte("[code]"), nil }
 
-// derive computes the code of a challenge: a PRF over its random id, cut to
-// decimal digits without bias. As in HOTP (RFC 4226 section 5.3) the code
+// derive computes the code of a challenge: a PRF over its random id and its
+// phone, cut to decimal digits without bias. The phone is part of it so that who
+// can write the database, but has no key, gains nothing by copying a challenge
+// from a phone of his own to another. As in HOTP (RFC 4226 section 5.3) the code
 // follows from a keyed MAC, but blocks of the output above the largest multiple
 // of 10^digits are skipped instead of reduced, so that each code is equally
 // likely (NIST SP 800-63B-4 section 3.1.3.2 asks for a random code).
-func derive(keys Keys, ch store.Challenge) (Code, error) {
+func derive(keys Keys, id store.PhoneID, ch store.Challenge) (Code, error) {
 	if ch.Digits < 1 || ch.Digits > maxDigits {
 		return Code{}, fmt.Errorf("otp: challenge of %d digits", ch.Digits)
 	}
 	modulus := pow10(ch.Digits)
 	limit := math.MaxUint64 - math.MaxUint64%modulus
-	var space [32]byte
+	var space [64]byte
 	input := append(space[:0], "otp-code\x00"...)
 	input = append(input, ch.ID[:]...)
+	input = append(input, id[:]...)
 	input = append(input, 0)
 	for {
 		out, err := keys.CodePRF(ch.KeyVersion, input)

@@ -16,11 +16,12 @@ import (
 	"codeword/internal/tenant"
 )
 
-// Challenges is the store's part. Both operations are atomic and durable when
+// Challenges is the store's part. The operations are atomic and durable when
 // they return; their refusals are *fault.Error.
 type Challenges interface {
 	StartChallenge(ctx context.Context, in store.Start) (store.Started, error)
 	Attempt(ctx context.Context, in store.Attempt) (store.Session, error)
+	MarkPhone(ctx context.Context, in store.PhoneMark) error
 }
 
 // Keys are the master keys that the domain uses.
@@ -102,7 +103,7 @@ type SendResult struct {
 
 // Send starts a challenge, or joins the live one, and queues a message. When it
 // returns nil both are durable. Refusals: fault.InvalidPhone,
-// InvalidPhoneCountry, InvalidPhoneType, OptedOut, LimitSMS, LimitOTP,
+// InvalidPhoneCountry, InvalidPhoneType, OptedOut, Blocked, LimitSMS, LimitOTP,
 // LimitClient, IdempotencyMismatch, Unavailable.
 func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) {
 	now := s.now()

@@ -41,9 +41,9 @@ func (fixedKeys) IndexVersions() []uint32                         { return []uin
 func TestCodeVectors(t *testing.T) {
 	s := otp.New(otp.Config{Keys: fixedKeys{}})
 	for id, want := range map[string][]string{
-		"00000000000000000000000000000000": {"0198", "10198", "310198", "5310198", "15310198", "915310198", "2915310198"},
-		"ffffffffffffffffffffffffffffffff": {"6286", "36286", "236286", "7236286", "47236286", "947236286", "7947236286"},
-		"00112233445566778899aabbccddeeff": {"0759", "90759", "690759", "1690759", "11690759", "711690759", "0711690759"},
+		"00000000000000000000000000000000": {"0096", "60096", "660096", "1660096", "11660096", "311660096", "6311660096"},
+		"ffffffffffffffffffffffffffffffff": {"9592", "39592", "939592", "5939592", "95939592", "095939592", "8095939592"},
+		"00112233445566778899aabbccddeeff": {"3342", "43342", "543342", "3543342", "93543342", "093543342", "8093543342"},
 	} {
 		var challenge store.ChallengeID
 		if _, err := hex.Decode(challenge[:], []byte(id)); err != nil {
@@ -118,7 +118,7 @@ func TestCodeIsRedacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	digits := code.Reveal()
-	if digits != "310198" || !code.Equal(digits) || code.Equal(digits[:5]) || code.Equal(digits+"0") || code.Equal("310199") {
+	if digits != "660096" || !code.Equal(digits) || code.Equal(digits[:5]) || code.Equal(digits+"0") || code.Equal("660097") {
 		t.Fatal("Reveal and Equal do not agree")
 	}
 	var out bytes.Buffer
@@ -146,5 +146,24 @@ func TestCodeIsRedacted(t *testing.T) {
 	}
 	if !strings.Contains(string(raw), "[code]") {
 		t.Errorf("JSON is %s", raw)
+	}
+}
+
+// TestCodeIsOfItsPhone: who can write the database, but has no key, must gain
+// nothing by copying a challenge from one phone to another.
+func TestCodeIsOfItsPhone(t *testing.T) {
+	s := otp.New(otp.Config{Keys: fixedKeys{}})
+	m := store.Message{Challenge: store.ChallengeID{7}, Digits: 10, Phone: store.PhoneID{1}}
+	one, err := s.MessageCode(&tenant.Client{Live: true}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Phone = store.PhoneID{2}
+	other, err := s.MessageCode(&tenant.Client{Live: true}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one == other {
+		t.Error("two phones have the same code for one challenge")
 	}
 }

@@ -72,7 +72,7 @@ func (g *gate) leave() {
 // other's way all through it, and wide again after a round without a refusal.
 func (g *gate) review(now time.Time) {
 	took := now.UnixNano() - g.began.Swap(now.UnixNano())
-	least := g.least.Swap(math.MaxInt64)
+	least := min(g.least.Swap(math.MaxInt64), g.max) // two reviews may overlap
 	refused := g.refused.Swap(false)
 	switch {
 	case time.Duration(least*(took/round)) > tolerable:

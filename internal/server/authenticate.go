@@ -30,7 +30,7 @@ func (s *Server) authenticate() handle {
 func decodeAuthenticate(x *exchange) (authenticateBody, error) {
 	members := [...]member{{name: "phoneId"}, {name: "otp"}}
 	if err := x.doc.object(x.body, members[:]); err != nil {
-		return authenticateBody{}, refuseBody(http.StatusBadRequest, err.Error())
+		return authenticateBody{}, refuseJSON(err)
 	}
 	id, code := &members[0], &members[1]
 	switch {

@@ -7,8 +7,26 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"codeword/api"
 )
+
+// refuseJSON is INVALID_BODY for a document that cannot be read. The parser's
+// own words may quote the body, and with it a phone number, so the log gets only
+// what kind of fault it was.
+func refuseJSON(err error) error {
+	detail := "body is not JSON"
+	switch {
+	case errors.Is(err, errNoObject), errors.Is(err, errDepth), errors.Is(err, errTrailing):
+		detail = err.Error()
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		detail = "body has a name twice"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		detail = "body ends early"
+	}
+	return refuseBody(http.StatusBadRequest, detail)
+}
 
 // refuseBody is INVALID_BODY with one of its statuses.
 func refuseBody(status int, detail string) error {

@@ -36,7 +36,7 @@ func decodeSend(x *exchange) (sendBody, error) {
 	}
 	members := [...]member{{name: "phoneNumber"}}
 	if err := x.doc.object(x.body, members[:]); err != nil {
-		return sendBody{}, refuseBody(http.StatusBadRequest, err.Error())
+		return sendBody{}, refuseJSON(err)
 	}
 	switch m := &members[0]; {
 	case m.absent(), m.kind == kindString && m.text == "":

@@ -98,6 +98,27 @@ type Started struct {
 	Replayed bool
 }
 
+// Mark is what is to be noted about a phone; nil leaves it as it is.
+type Mark struct {
+	// OptedOut: whether the owner wants no messages from the client.
+	OptedOut *bool
+	// BlockedUntil is when messages may go there again; the zero time, like any
+	// that has passed, ends a block.
+	BlockedUntil *time.Time
+}
+
+// PhoneMark is the intent that notes a Mark. A phone that is not known yet
+// becomes known by it, since its owner may opt out before any send.
+type PhoneMark struct {
+	Now    time.Time
+	Client string
+	// Phone, Former and Sealed are those of a Start.
+	Phone  PhoneID
+	Former []PhoneID
+	Sealed []byte
+	Mark   Mark
+}
+
 // Attempt is the intent behind an authenticate: count, judge, consume and
 // grant, atomically.
 type Attempt struct {

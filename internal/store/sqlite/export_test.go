@@ -65,3 +65,26 @@ func WithCheckpoint(cfg Config, every time.Duration, operations, hard int64) Con
 	cfg.checkpoint = checkpointLimits{every: every, operations: operations, idle: 1, hard: hard}
 	return cfg
 }
+
+// Gathered counts the bytes that wait in the VFS to be written to any log.
+func Gathered() (n int) {
+	wals.mu.RLock()
+	defer wals.mu.RUnlock()
+	for _, g := range wals.byFile {
+		n += len(g.buf)
+	}
+	return n
+}
+
+// LargeFailure queues an operation that dirties many pages and then fails.
+func (s *Store) LargeFailure(ctx context.Context, rows int) error {
+	return s.writer.do(ctx, func(t *tx) error {
+		for i := range rows {
+			key := append([]byte{byte(i >> 8), byte(i)}, make([]byte, 900)...)
+			if err := prepare(t.conn, `INSERT INTO limits (limit_key, tat) VALUES (?, 1)`).blob(key).exec(); err != nil {
+				return err
+			}
+		}
+		return ErrEngine
+	})
+}

@@ -16,6 +16,7 @@ type phoneRow struct {
 	id          store.PhoneID
 	found       bool
 	optedOut    bool
+	blocked     time.Time // until then
 	user        store.UserID
 	hasUser     bool
 	burst       time.Time
@@ -26,7 +27,7 @@ type phoneRow struct {
 }
 
 // StartChallenge carries out the intent as one durable operation. Refusals:
-// fault.LimitSMS, LimitOTP, LimitClient, OptedOut, IdempotencyMismatch.
+// fault.LimitSMS, LimitOTP, LimitClient, OptedOut, Blocked, IdempotencyMismatch.
 func (s *Store) StartChallenge(ctx context.Context, in store.Start) (store.Started, error) {
 	client, err := s.clientNo(ctx, in.Client)
 	if err != nil {
@@ -49,12 +50,15 @@ func (t *tx) start(client int64, in *store.Start, out *store.Started) error {
 			return err
 		}
 	}
-	p, err := t.findPhone(client, in)
+	p, err := t.findPhone(client, in.Phone, in.Former)
 	if err != nil {
 		return err
 	}
 	if p.optedOut {
 		return fault.New(fault.OptedOut, "phone opted out")
+	}
+	if in.Now.Before(p.blocked) {
+		return fault.New(fault.Blocked, "phone is blocked")
 	}
 	grants, err := t.passLimits(in, &p)
 	if err != nil {
@@ -101,12 +105,12 @@ func (t *tx) replay(in *store.Start, out *store.Started) (done bool, err error) 
 
 // findPhone looks under the primary id and then under those of older index
 // keys; a phone that is not known yet gets the primary one.
-func (t *tx) findPhone(client int64, in *store.Start) (phoneRow, error) {
-	p, err := t.phone(client, in.Phone)
+func (t *tx) findPhone(client int64, primary store.PhoneID, formerIDs []store.PhoneID) (phoneRow, error) {
+	p, err := t.phone(client, primary)
 	if err != nil || p.found {
 		return p, err
 	}
-	for _, id := range in.Former {
+	for _, id := range formerIDs {
 		former, err := t.phone(client, id)
 		if err != nil || former.found {
 			return former, err
@@ -117,7 +121,7 @@ func (t *tx) findPhone(client int64, in *store.Start) (phoneRow, error) {
 
 func (t *tx) phone(client int64, id store.PhoneID) (phoneRow, error) {
 	p := phoneRow{id: id}
-	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message, challenges
+	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message, challenges, blocked_until
 		FROM phones WHERE phone_id = ? AND client_no = ?`).blob(id[:]).int(client).
 		one(func(s *sqlite.Stmt) {
 			p.optedOut = s.ColumnInt64(0) != 0
@@ -128,6 +132,7 @@ func (t *tx) phone(client int64, id store.PhoneID) (phoneRow, error) {
 			p.failures = columnBlob(s, 4)
 			p.lastMessage = columnBlob(s, 5)
 			p.challenges = columnBlob(s, 6)
+			p.blocked = columnTime(s, 7)
 		})
 	p.found = found
 	return p, err
@@ -182,7 +187,9 @@ func (t *tx) passLimits(in *store.Start, p *phoneRow) (grants, error) {
 // one that the intent brings. Whatever is dead is dropped on the way.
 func challengeFor(in *store.Start, p *phoneRow) store.Challenge {
 	p.challenges = p.challenges.prune(in.Now)
-	if ch, found := p.challenges.find(in.Challenge.Binding); found && ch.Attempts < in.MaxAttempts {
+	ch, found := p.challenges.find(in.Challenge.Binding)
+	// Nobody could type a code of the length that the client has given up.
+	if found && ch.Attempts < in.MaxAttempts && ch.Digits == in.Challenge.Digits {
 		return ch
 	}
 	p.challenges = p.challenges.put(in.Challenge)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -65,14 +66,18 @@ var sweepTables = [...]sweepTable{
 			WHERE phone_id = ?1 AND challenges_until <= ?2 AND ?3 = ?3`,
 	},
 	{
-		// A phone that nobody verified, and that did not opt out, is forgotten
-		// with its last message.
-		scan: `SELECT phone_id, last_send_at <= ?3 AND user_id IS NULL AND opted_out_at = 0 FROM phones
-			WHERE phone_id > ?1 AND ?2 = ?2 ORDER BY phone_id LIMIT ?4`,
-		remove: `DELETE FROM phones WHERE phone_id = ?1 AND ?2 = ?2
-			AND last_send_at <= ?3 AND user_id IS NULL AND opted_out_at = 0`,
+		// A phone that nobody verified, and that neither opted out nor is
+		// blocked, is forgotten with its last message.
+		scan: `SELECT phone_id, last_send_at <= ?3 AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= ?2 FROM phones
+			WHERE phone_id > ?1 ORDER BY phone_id LIMIT ?4`,
+		remove: `DELETE FROM phones WHERE phone_id = ?1
+			AND last_send_at <= ?3 AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= ?2`,
 	},
 }
+
+// leastKept is how long a phone's row stays whatever the retention is: it holds
+// the logs of limits over a day.
+const leastKept = 25 * time.Hour
 
 // SweepExpired looks at the next slice of rows and removes the expired ones.
 // One slice holds the writer for about a millisecond; a round over all tables
@@ -81,7 +86,7 @@ func (s *Store) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, 
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
 	table := sweepTables[s.sweep.table]
-	now, oldest := in.Now, in.Now.Add(-in.KeepMessages)
+	now, oldest := in.Now, in.Now.Add(-max(in.KeepMessages, leastKept))
 	var expired [][]byte
 	var last []byte
 	seen := 0

@@ -19,7 +19,10 @@ import (
 //
 // Why this keeps SQLite's promises: a frame counts only once the wal-index
 // header tells of it, and SQLite writes that header after the commit's xSync (we
-// run with synchronous=FULL). Gathered bytes leave at the latest in that xSync,
+// run with synchronous=FULL). Frames are written by commits alone, since pages
+// of an open transaction are never spilled (cache_spill=OFF): so bytes are
+// gathered under the write lock and gone before it is, and no rolled back frame
+// can be written later over another process's commit. Gathered bytes leave at the latest in that xSync,
 // and an error there fails the commit. Before any read, truncation, size query or
 // close they leave as well, and always in the order in which they came.
 
@@ -135,7 +138,7 @@ func (g *gatherer) original() *lib.Tsqlite3_io_methods {
 	return at[lib.Tsqlite3_io_methods](g.methods)
 }
 
-// flush writes what was gathered. On failure it is dropped: SQLite treats the
+// flush writes what was gathered. On failure, too, it is gone: SQLite treats the
 // commit as failed and writes those frames again, or never.
 func (g *gatherer) flush(tls *libc.TLS, file uintptr) int32 {
 	if len(g.buf) == 0 {

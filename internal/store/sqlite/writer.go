@@ -52,6 +52,9 @@ type writer struct {
 	maintain chan func()
 	// dead is set once the file itself is damaged; nothing is written any more.
 	dead atomic.Pointer[error]
+	// lost is closed when it died of a failed fsync.
+	lost     chan struct{}
+	loseOnce sync.Once
 	// groups and operations count commits and what they carried.
 	groups, operations atomic.Int64
 }
@@ -64,6 +67,7 @@ func newWriter(conn *sqlite.Conn, queue, maxGroup int) *writer {
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
 		maintain: make(chan func()),
+		lost:     make(chan struct{}),
 	}
 	w.tasks.New = func() any { return &task{done: make(chan error, 1)} }
 	go w.loop()
@@ -179,10 +183,11 @@ func (w *writer) commit(group []*task) {
 
 // oneAtFault reports whether the rest of a group may do better without the
 // operation that failed. When another process holds the lock none will, and
-// each would wait for the whole busy timeout once more.
+// each would wait for the whole busy timeout once more; nor will they on a disk
+// that is full or broken.
 func oneAtFault(err error) bool {
 	switch sqlite.ErrCode(err).ToPrimary() {
-	case sqlite.ResultBusy, sqlite.ResultLocked:
+	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultFull, sqlite.ResultIOErr:
 		return false
 	default:
 		return true
@@ -231,6 +236,7 @@ func (w *writer) failed(err error) error {
 	case sqlite.ResultIOErr:
 		if sqlite.ErrCode(err) == sqlite.ResultIOErrFsync {
 			w.dead.CompareAndSwap(nil, &err)
+			w.loseOnce.Do(func() { close(w.lost) })
 		}
 	}
 	return err

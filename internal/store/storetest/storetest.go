@@ -22,6 +22,7 @@ type (
 	Challenges interface {
 		StartChallenge(ctx context.Context, in store.Start) (store.Started, error)
 		Attempt(ctx context.Context, in store.Attempt) (store.Session, error)
+		MarkPhone(ctx context.Context, in store.PhoneMark) error
 	}
 	// Sessions is what package session needs to know a bearer.
 	Sessions interface {
@@ -101,6 +102,7 @@ func Run(t *testing.T, e Engine) {
 	}{
 		{"challenge", challengeChecks()},
 		{"binding", bindingChecks()},
+		{"mark", markChecks()},
 		{"limit", limitChecks()},
 		{"idempotency", idempotencyChecks()},
 		{"grant", grantChecks()},

@@ -46,6 +46,7 @@ CREATE TABLE phones (
 	sealed           BLOB NOT NULL,
 	created_at       INTEGER NOT NULL,
 	opted_out_at     INTEGER NOT NULL DEFAULT 0,
+	blocked_until    INTEGER NOT NULL DEFAULT 0,
 	user_id          BLOB,
 	verified_at      INTEGER NOT NULL DEFAULT 0,
 	burst_tat        INTEGER NOT NULL DEFAULT 0,

@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"codeword/api"
+	"codeword/internal/otp"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
+)
+
+type phoneCommand struct {
+	OptOut  phoneOptOut  `cmd:"" help:"Refuse sends to a number whose owner wants no messages from the client."`
+	OptIn   phoneOptIn   `cmd:"" help:"Accept sends to a number that had opted out."`
+	Block   phoneBlock   `cmd:"" help:"Refuse sends to a number for a time."`
+	Unblock phoneUnblock `cmd:"" help:"End a block early."`
+}
+
+// phoneFlags name one number of one client.
+type phoneFlags struct {
+	ledgerFlags
+	Client string `required:"" help:"Id of the client that the number is to be marked for." placeholder:"ID"`
+	Number string `arg:"" help:"Number in E.164."`
+}
+
+// mark notes something about the number, beside a running server or without
+// one, and tells what holds from now on.
+func (f *phoneFlags) mark(ctx context.Context, s streams, mark store.Mark, format string, args ...any) error {
+	return f.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
+		row, err := l.clients.Find(ctx, f.Client)
+		if err != nil {
+			return usageUnlessStore(err)
+		}
+		client, err := tenant.Parse(row)
+		if err != nil {
+			return fmt.Errorf("client %s: %w", f.Client, err)
+		}
+		phones := otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now})
+		mask, err := phones.MarkPhone(ctx, client, f.Number, mark)
+		return done(s, err, "%s of %s %s\n", mask, f.Client, fmt.Sprintf(format, args...))
+	})
+}
+
+type phoneOptOut struct{ phoneFlags }
+
+// Run opts the number out.
+func (c *phoneOptOut) Run(ctx context.Context, s streams) error {
+	return c.mark(ctx, s, store.Mark{OptedOut: new(true)}, "has opted out; sends get %s", api.CodePhoneOptedOut)
+}
+
+type phoneOptIn struct{ phoneFlags }
+
+// Run takes the opt-out back.
+func (c *phoneOptIn) Run(ctx context.Context, s streams) error {
+	return c.mark(ctx, s, store.Mark{OptedOut: new(false)}, "is not opted out any more")
+}
+
+type phoneBlock struct {
+	phoneFlags
+	For time.Duration `help:"How long sends are refused." default:"24h"`
+}
+
+// Run blocks the number.
+func (c *phoneBlock) Run(ctx context.Context, s streams) error {
+	if c.For <= 0 {
+		return asUsage(errors.New("for: must be more than nothing"))
+	}
+	until := time.Now().Add(c.For)
+	return c.mark(ctx, s, store.Mark{BlockedUntil: &until}, "is blocked until %s; sends get %s",
+		until.UTC().Format(time.RFC3339), api.CodeBlockedPhone)
+}
+
+type phoneUnblock struct{ phoneFlags }
+
+// Run ends the block.
+func (c *phoneUnblock) Run(ctx context.Context, s streams) error {
+	return c.mark(ctx, s, store.Mark{BlockedUntil: new(time.Time{})}, "is not blocked any more")
+}
