@@ -41,7 +41,7 @@ func (f *phoneFlags) mark(ctx context.Context, s streams, mark store.Mark, forma
 		}
 		phones := otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now})
 		mask, err := phones.MarkPhone(ctx, client, f.Number, mark)
-		return done(s, err, "%s of %s %s\n", mask, f.Client, fmt.Sprintf(format, args...))
+		return done(s, err, "%s: the number ending in %s %s\n", f.Client, mask, fmt.Sprintf(format, args...))
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"time"
 
 	"codeword/internal/keyring"
 	"codeword/internal/store/sqlite"
@@ -79,38 +81,78 @@ func (c *restoreCommand) Run(ctx context.Context, s streams) error {
 	if err := sqlite.Check(ctx, c.From); err != nil {
 		return asUsage(fmt.Errorf("%s cannot be restored: %w", c.From, err))
 	}
-	if err := copyFile(c.From, path); err != nil {
-		return err
-	}
-	l, err := openLedger(ctx, path, c.Keyset, slog.New(slog.NewTextHandler(s.err, nil)))
+	clients, err := c.place(ctx, s, path)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "restored %s with %d clients\n", path, len(l.clients.Clients()))
-	return errors.Join(err, l.close())
+	_, err = fmt.Fprintf(s.out, "restored %s with %d clients\n\nIts sessions, codes and queued messages have ended.\n", path, clients)
+	return err
 }
 
-// copyFile copies by way of a temporary name, so that a crash leaves no half
-// database under the real one.
+// place works on a copy under a temporary name, so that a crash leaves under the
+// real one neither half a database nor one in which sessions and codes live
+// again that were revoked or used since. It returns the number of clients.
+func (c *restoreCommand) place(ctx context.Context, s streams, path string) (clients int, err error) {
+	tmp := path + ".restore"
+	if err := removeDatabase(tmp); err != nil { // what an earlier crash left
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeDatabase(tmp))
+		}
+	}()
+	if err := copyFile(c.From, tmp); err != nil {
+		return 0, err
+	}
+	l, err := openLedger(ctx, tmp, c.Keyset, slog.New(slog.NewTextHandler(s.err, nil)))
+	if err != nil {
+		return 0, err
+	}
+	clients = len(l.clients.Clients())
+	if err := errors.Join(l.store.ForgetEphemeral(ctx, time.Now()), l.close()); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return 0, err
+	}
+	return clients, syncDir(filepath.Dir(path))
+}
+
+// removeDatabase removes a database with its log, or what there is of them.
+func removeDatabase(path string) error {
+	var errs []error
+	for _, p := range []string{path, path + "-wal", path + "-shm"} {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// copyFile writes a durable copy that its owner alone can read.
 func copyFile(from, to string) error {
 	raw, err := os.Open(from) //nolint:gosec // the operator names the file
 	if err != nil {
 		return err
 	}
 	defer func() { _ = raw.Close() }() // only read
-	tmp := to + ".restore"
-	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the operator names the file
+
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
 		return err
 	}
 	_, err = out.ReadFrom(raw)
-	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
-		err = os.Rename(tmp, to)
+	return errors.Join(err, out.Sync(), out.Close())
+}
+
+// syncDir makes a new name in a directory survive a crash. Windows cannot flush
+// a directory.
+func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	dir, err := os.Open(filepath.Dir(to)) // the new name must survive a crash, too
+	dir, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // Load reads a ring from a file. A file that others can read is refused, since
@@ -15,7 +16,9 @@ func Load(path string) (*Ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyset: %w", err)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	// Windows keeps no such bits: its files always look readable by all, and who
+	// may read one is a matter of the directory's access list.
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("keyset: %s has mode %04o and must be readable by its owner alone (chmod 600)", path, mode)
 	}
 	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
@@ -65,8 +68,12 @@ func Replace(path string, r *Ring) error {
 	return nil
 }
 
-// syncDir makes a new name in the file's directory survive a crash.
+// syncDir makes a new name in the file's directory survive a crash. Windows
+// cannot flush a directory.
 func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

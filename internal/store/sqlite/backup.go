@@ -74,6 +74,37 @@ func Check(ctx context.Context, path string) error {
 	return nil
 }
 
+// forgetSlice is how many rows ForgetEphemeral changes in one operation.
+const forgetSlice = 5000
+
+// ForgetEphemeral ends what a copy of the past must not bring back: sessions
+// and challenges, which may have been revoked or used since, queued messages,
+// whose codes are dead with them, and idempotency keys, which would replay
+// sends of such codes. It works in slices and is not atomic as a whole; nobody
+// else may use the store meanwhile.
+func (s *Store) ForgetEphemeral(ctx context.Context, now time.Time) error {
+	for _, slice := range []string{ // parameters: now, the status, limit
+		`DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions LIMIT ?3)`,
+		`DELETE FROM idempotency WHERE idempotency_key IN (SELECT idempotency_key FROM idempotency LIMIT ?3)`,
+		`UPDATE messages SET status = ?2, due_at = NULL, updated_at = ?1 WHERE message_id IN
+			(SELECT message_id FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL LIMIT ?3)`,
+		`UPDATE phones SET challenges = NULL, challenges_until = 0 WHERE phone_id IN
+			(SELECT phone_id FROM phones WHERE challenges IS NOT NULL LIMIT ?3)`,
+	} {
+		for changed := forgetSlice; changed == forgetSlice; {
+			err := s.writer.do(ctx, func(t *tx) error {
+				err := prepare(t.conn, slice).time(now).int(int64(store.MessageExpired)).int(forgetSlice).exec()
+				changed = t.conn.Changes()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // CodeKeyUses counts what could still need that version of the code key: phones
 // with a live challenge (of any version, since they are packed) and queued
 // messages.

@@ -1,0 +1,99 @@
+package sqlite_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"codeword/internal/fault"
+	"codeword/internal/store"
+	"codeword/internal/store/sqlite"
+)
+
+// TestForgetEphemeral forgets more rows than go into one slice.
+func TestForgetEphemeral(t *testing.T) {
+	t.Parallel()
+	s, path := newStore(t, sqlite.Config{})
+	const many, callers = 5100, 100
+	first := send(random())
+	first.Idempotency = &store.Idempotency{Key: [32]byte{1}, ExpiresAt: now().Add(time.Hour)}
+	if _, err := s.StartChallenge(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	signedIn := send(random())
+	if _, err := s.StartChallenge(t.Context(), signedIn); err != nil {
+		t.Fatal(err)
+	}
+	sess, err := s.Attempt(t.Context(), attempt(signedIn.Phone, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	optedOut := store.PhoneID(random())
+	err = s.MarkPhone(t.Context(), store.PhoneMark{
+		Now: now(), Client: client, Phone: optedOut, Sealed: make([]byte, 64), Mark: store.Mark{OptedOut: new(true)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for range many / callers {
+				if _, err := s.StartChallenge(t.Context(), send(random())); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+
+	for range 2 { // forgetting nothing is fine, too
+		if err := s.ForgetEphemeral(t.Context(), now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queue, err := s.QueueStats(t.Context())
+	if err != nil || queue.Depth != 0 {
+		t.Errorf("%d messages are queued, %v", queue.Depth, err)
+	}
+	log, err := s.Messages(t.Context(), store.MessageQuery{Clients: []string{client}, Limit: 2 * many})
+	if err != nil || len(log) != many+2 {
+		t.Fatalf("the log has %d messages, %v", len(log), err)
+	}
+	for _, m := range log {
+		if m.Status != store.MessageExpired || !m.UpdatedAt.Equal(now()) {
+			t.Fatalf("the log has %+v", m)
+		}
+	}
+	if n, err := s.CodeKeyUses(t.Context(), now(), 1); err != nil || n != 0 {
+		t.Errorf("%d challenges live, %v", n, err)
+	}
+	if _, err := s.Session(t.Context(), now(), sess.ID); err == nil {
+		t.Error("the session lives")
+	}
+	if _, err := s.Attempt(t.Context(), attempt(first.Phone, true)); !fault.Is(err, fault.WrongCode) {
+		t.Errorf("a code of before: %v", err)
+	}
+	again := first
+	again.Challenge.ID, again.Message = random(), send(first.Phone).Message
+	if out, err := s.StartChallenge(t.Context(), again); err != nil || out.Replayed || out.Challenge.ID != again.Challenge.ID {
+		t.Errorf("a send with a key of before: %+v, %v", out, err)
+	}
+	// What is no moment's stays: the phone's user, and its owner's word.
+	if _, err := s.StartChallenge(t.Context(), send(signedIn.Phone)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.Attempt(t.Context(), attempt(signedIn.Phone, true)); err != nil || out.User != sess.User {
+		t.Errorf("the phone's user is %v, %v", out.User, err)
+	}
+	if _, err := s.StartChallenge(t.Context(), send(optedOut)); !fault.Is(err, fault.OptedOut) {
+		t.Errorf("a send to a number that opted out: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlite.Check(t.Context(), path); err != nil {
+		t.Error(err)
+	}
+}
