@@ -52,9 +52,9 @@ func (w Window) Record(now time.Time, log []byte) []byte {
 	}
 	out := make([]byte, 0, (len(live)+1)*stampSize)
 	for _, at := range live {
-		out = binary.BigEndian.AppendUint64(out, uint64(at)) //nolint:gosec // read back as an int64
+		out = binary.BigEndian.AppendUint64(out, uint64(at))
 	}
-	return binary.BigEndian.AppendUint64(out, uint64(now.UnixMilli())) //nolint:gosec // read back as an int64
+	return binary.BigEndian.AppendUint64(out, uint64(now.UnixMilli()))
 }
 
 // live decodes into space the events that are still in the window. Events stand
@@ -69,7 +69,7 @@ func (w Window) live(now time.Time, log []byte, space []int64) []int64 {
 	live := space[:n]
 	first := n
 	for i := n - 1; i >= 0; i-- {
-		at := int64(binary.BigEndian.Uint64(log[i*stampSize:])) //nolint:gosec // written from an int64
+		at := int64(binary.BigEndian.Uint64(log[i*stampSize:]))
 		latest = min(latest, at)
 		if latest <= oldest {
 			break

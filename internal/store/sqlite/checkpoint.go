@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -27,16 +28,19 @@ func defaultCheckpoint() checkpointLimits {
 // checkpointer folds the write-ahead log into the file on its own connection,
 // so that no commit pays for it.
 type checkpointer struct {
-	conn    *sqlite.Conn
+	conn *sqlite.Conn
+	// file is the database, for fsync alone. It must stay open for as long as any
+	// connection is (see create).
+	file    *os.File
 	writer  *writer
 	limits  checkpointLimits
 	cancel  context.CancelFunc
 	stopped chan struct{}
 }
 
-func newCheckpointer(conn *sqlite.Conn, w *writer, limits checkpointLimits) *checkpointer {
+func newCheckpointer(conn *sqlite.Conn, file *os.File, w *writer, limits checkpointLimits) *checkpointer {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &checkpointer{conn: conn, writer: w, limits: limits, cancel: cancel, stopped: make(chan struct{})}
+	c := &checkpointer{conn: conn, file: file, writer: w, limits: limits, cancel: cancel, stopped: make(chan struct{})}
 	go c.loop(ctx)
 	return c
 }
@@ -59,6 +63,10 @@ func (c *checkpointer) loop(ctx context.Context) {
 		}
 		folded, idle = ops, 0
 		if frames := c.fold(c.conn); frames >= c.limits.hard {
+			// SQLite syncs the file only when it has folded the whole log, which
+			// under load is in the writer's pause: do the bulk of it here. An error
+			// will meet the sync that counts.
+			_ = c.file.Sync()
 			// Failure (the store is closing) only means a longer log.
 			_ = c.writer.between(ctx, func() { c.fold(c.writer.tx.conn) })
 		}

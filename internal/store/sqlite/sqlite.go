@@ -89,6 +89,19 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := create(cfg.Path); err != nil {
 		return nil, err
 	}
+	// Opened before the first connection and closed after the last; see create.
+	file, err := os.OpenFile(cfg.Path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	s, err := openAll(ctx, cfg, file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return s, nil
+}
+
+func openAll(ctx context.Context, cfg Config, file *os.File) (*Store, error) {
 	conn, err := open(cfg, true)
 	if err != nil {
 		return nil, err
@@ -109,7 +122,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.Join(err, s.closeReaders(len(s.readers)), conn.Close())
 	}
 	s.writer = newWriter(conn, cfg.Queue, cfg.MaxGroup)
-	s.check = newCheckpointer(checkConn, s.writer, cfg.checkpoint)
+	s.check = newCheckpointer(checkConn, file, s.writer, cfg.checkpoint)
 	return s, nil
 }
 
@@ -305,6 +318,7 @@ func (s *Store) Close() error {
 			s.closeReaders(s.nReader),
 			s.check.conn.Close(),
 			s.writer.tx.conn.Close(),
+			s.check.file.Close(),
 		)
 	})
 	return err

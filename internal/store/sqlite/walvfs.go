@@ -145,7 +145,7 @@ func (g *gatherer) flush(tls *libc.TLS, file uintptr) int32 {
 		return lib.SQLITE_OK
 	}
 	write := callable[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](g.original().FxWrite)
-	rc := write(tls, file, uintptr(unsafe.Pointer(&g.buf[0])), int32(len(g.buf)), g.offset) //nolint:gosec // at most gatherLimit
+	rc := write(tls, file, uintptr(unsafe.Pointer(&g.buf[0])), int32(len(g.buf)), g.offset)
 	g.buf = g.buf[:0]
 	return rc
 }

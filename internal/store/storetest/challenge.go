@@ -13,6 +13,7 @@ func challengeChecks() []check {
 	return []check{
 		{name: "a send starts the challenge it brings", run: startsWhatItBrings},
 		{name: "a send while it lives joins it", run: joinsTheLiving},
+		{name: "a send for another code length starts afresh", run: otherLength},
 		{name: "it ends exactly at its expiry", run: endsAtExpiry},
 		{name: "it takes just so many attempts", run: takesItsAttempts},
 		{name: "a send after the last attempt starts afresh", run: exhaustedIsReplaced},
@@ -40,12 +41,25 @@ func startsWhatItBrings(t *testing.T, s *suite) {
 	}
 }
 
+// otherLength: a client that has changed its code length gets codes that it can
+// take, at once.
+func otherLength(t *testing.T, s *suite) {
+	phone := store.PhoneID(random())
+	first := s.send(t, phone, at(0))
+	again := s.intent(phone, at(time.Second))
+	again.Challenge.Digits = 8
+	out := s.start(t, again)
+	if out.Challenge.ID == first.ID || out.Challenge.Digits != 8 {
+		t.Errorf("joined a challenge of %d digits", out.Challenge.Digits)
+	}
+}
+
 func joinsTheLiving(t *testing.T, s *suite) {
 	phone := store.PhoneID(random())
 	first := s.send(t, phone, at(0))
 	s.miss(t, phone, at(time.Second), 2)
 	again := s.intent(phone, at(ttl-time.Millisecond))
-	again.Challenge.Digits, again.Challenge.KeyVersion = 8, 9
+	again.Challenge.KeyVersion = 9
 	out := s.start(t, again)
 	want := first
 	want.Attempts = 2
