@@ -8,34 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"codeword/api"
 	"codeword/client"
 	"codeword/internal/app"
+	"codeword/internal/clocktest"
 )
 
-// clock is the time that an instance reads.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func startDev(t *testing.T, dir string, c *clock) (*app.Dev, error) {
+func startDev(t *testing.T, dir string, c *clocktest.Clock) (*app.Dev, error) {
 	t.Helper()
 	return app.StartDev(t.Context(), app.DevConfig{
 		Data: dir, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Now: c.Now, Log: slog.New(slog.DiscardHandler),
@@ -83,7 +65,7 @@ func inbox(t *testing.T, d *app.Dev, to string) string {
 // TestDevInProcess runs a whole instance on a clock that the test moves.
 func TestDevInProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	c := &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	c := clocktest.At(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	d, err := startDev(t, dir, c)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +81,7 @@ func TestDevInProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		code = inbox(t, d, "+16502530000")[:6]
-		c.advance(tc.after)
+		c.Advance(tc.after)
 		if _, err := live.Authenticate(t.Context(), sent.PhoneID, code); (err == nil) != tc.ok {
 			t.Errorf("after %v: %v", tc.after, err)
 		}

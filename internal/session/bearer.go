@@ -31,21 +31,28 @@ func ParseBearer(header string) (string, error) {
 	return token, nil
 }
 
+// The characters of a b64token as two bit sets: + - . / and digits among the
+// first 64 characters, letters, _ and ~ among the next.
+const (
+	b64Low  uint64 = 1<<'+' | 1<<'-' | 1<<'.' | 1<<'/' | (1<<10-1)<<'0'
+	b64High uint64 = (1<<26-1)<<('A'-64) | 1<<('_'-64) | (1<<26-1)<<('a'-64) | 1<<('~'-64)
+)
+
 // isB64Token reports 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=".
+// Every call with a bearer goes through all of its characters.
 func isB64Token(s string) bool {
 	body := strings.TrimRight(s, "=")
-	if body == "" {
-		return false
-	}
 	for i := range len(body) {
-		switch c := body[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("-._~+/", c) >= 0:
-		default:
+		c := body[i]
+		set := b64Low
+		if c >= 64 {
+			set = b64High
+		}
+		if c >= 128 || set>>(c&63)&1 == 0 {
 			return false
 		}
 	}
-	return true
+	return body != ""
 }
 
 func invalid(detail string) error { return fault.New(fault.InvalidAuthorization, detail) }

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -102,4 +103,16 @@ func FuzzVerify(f *testing.F) {
 		}
 		wantFault(t, err, fault.InvalidAuthorization)
 	})
+}
+
+// TestBearerCharacters: of all bytes, a b64token has those of RFC 6750.
+func TestBearerCharacters(t *testing.T) {
+	for c := range 256 {
+		char := string([]byte{byte(c)})
+		_, err := session.ParseBearer("Bearer a" + char + "a")
+		wanted := regexp.MustCompile(`^[A-Za-z0-9._~+/-]$`).MatchString(char)
+		if (err == nil) != wanted {
+			t.Errorf("byte %#x: %v", c, err)
+		}
+	}
 }

@@ -48,7 +48,7 @@ func TestGrantUpgrade(t *testing.T) {
 	client := newClient("client-a")
 	s, token := w.signIn(t, client, nil)
 	p := w.mustVerify(t, client, token)
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	now := w.clock.Now()
 	g := w.Grant(client, p, store.PhoneID{9}, now)
 	if !g.Upgrade || !g.Known || g.Session.ID != s.ID || g.Session.User != s.User {
@@ -131,20 +131,20 @@ func TestRefresh(t *testing.T) {
 		}
 		return jwt, ok
 	}
-	w.clock.advance(150 * time.Second)
+	w.clock.Advance(150 * time.Second)
 	if _, ok := refresh(); ok {
 		t.Error("refreshed with half of its life left")
 	}
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	first, ok := refresh()
 	if !ok {
 		t.Fatal("not refreshed with less than half of its life left")
 	}
-	w.clock.advance(5 * time.Second)
+	w.clock.Advance(5 * time.Second)
 	if second, _ := refresh(); second != first {
 		t.Error("a burst of calls does not share the fresh JWT")
 	}
-	w.clock.advance(10 * time.Second)
+	w.clock.Advance(10 * time.Second)
 	third, _ := refresh()
 	if third == first {
 		t.Error("the fresh JWT is shared for too long")

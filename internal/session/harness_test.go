@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/clocktest"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/session"
@@ -16,23 +17,6 @@ import (
 
 // start is when tests begin unless they run in a synctest bubble.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // memory is both ports in memory, with counters.
 type memory struct {
@@ -144,7 +128,7 @@ type world struct {
 	*session.Manager
 	store  *memory
 	ring   *keyring.Ring
-	clock  *clock
+	clock  *clocktest.Clock
 	config session.Config
 }
 
@@ -159,7 +143,7 @@ func newRing(tb testing.TB) *keyring.Ring {
 
 func newWorld(tb testing.TB, change ...func(*session.Config)) *world {
 	tb.Helper()
-	w := &world{store: newMemory(), ring: newRing(tb), clock: &clock{now: start}}
+	w := &world{store: newMemory(), ring: newRing(tb), clock: clocktest.At(start)}
 	w.config = session.Config{
 		Store: w.store, KeyStore: w.store, Keys: w.ring,
 		Issuer: "https://codeword.example",

@@ -234,7 +234,7 @@ func TestForeignKeyRotation(t *testing.T) {
 	if n := idp.fetches.Load(); n != 1 {
 		t.Fatalf("%d fetches, want 1", n)
 	}
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	for range 50 {
 		callers.Go(func() {
 			if _, err := w.Verify(t.Context(), client, fresh); err != nil {
@@ -247,7 +247,7 @@ func TestForeignKeyRotation(t *testing.T) {
 		t.Errorf("%d fetches, want 2", n)
 	}
 	w.mustVerify(t, client, old) // remembered
-	w.clock.advance(session.ForeignAge)
+	w.clock.Advance(session.ForeignAge)
 	_, err := w.Verify(t.Context(), client, old)
 	wantFault(t, err, fault.InvalidAuthorization)
 }
@@ -269,16 +269,16 @@ func TestForeignIssuerDown(t *testing.T) {
 		t.Errorf("%d fetches of a broken issuer", n)
 	}
 	idp.set(func(i *provider) { i.jwks = nil })
-	w.clock.advance(e.RetryAfter)
+	w.clock.Advance(e.RetryAfter)
 	w.mustVerify(t, client, token)
 
 	// Down again: what is known goes on working for a while, then no more.
 	idp.set(func(i *provider) { i.jwks = broken })
-	w.clock.advance(30 * time.Minute)
+	w.clock.Advance(30 * time.Minute)
 	w.mustVerify(t, client, idp.token(t))
-	w.clock.advance(29*time.Minute + 50*time.Second)
+	w.clock.Advance(29*time.Minute + 50*time.Second)
 	w.mustVerify(t, client, idp.token(t, func(c map[string]any) { c["exp"] = start.Add(3 * time.Hour).Unix() }))
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	_, err := w.Verify(t.Context(), client, idp.token(t, func(c map[string]any) { c["exp"] = start.Add(3 * time.Hour).Unix() }))
 	wantFault(t, err, fault.Unavailable)
 }

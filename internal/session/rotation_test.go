@@ -209,7 +209,7 @@ func TestOperator(t *testing.T) {
 	if again, err := w.RotateNow(t.Context(), false); err != nil || again.KID != next.KID {
 		t.Fatalf("a second rotation: %+v, %v", again, err)
 	}
-	w.clock.advance(time.Hour)
+	w.clock.Advance(time.Hour)
 	want("retiring active")
 	_, token2 := w.signIn(t, client, nil)
 
@@ -237,14 +237,14 @@ func TestOperator(t *testing.T) {
 	if err != nil || immediate.State != session.KeyActive {
 		t.Fatalf("%+v, %v", immediate, err)
 	}
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	_, token4 := w.signIn(t, client, nil)
 	if _, err := far.Verify(t.Context(), client, token4); err != nil {
 		t.Errorf("another node: %v", err)
 	}
 	wantFault(t, w.Retire(t.Context(), "unknown"), fault.NotFound)
 
-	w.clock.advance(50 * time.Hour)
+	w.clock.Advance(50 * time.Hour)
 	if err := w.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestRetireNextKey(t *testing.T) {
 				t.Fatal("a withdrawn key is published")
 			}
 		}
-		w.clock.advance(time.Hour)
+		w.clock.Advance(time.Hour)
 		if err := w.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func TestAlgorithmChange(t *testing.T) {
 	if n := len(w.store.keys); n != 2 {
 		t.Fatalf("%d keys", n)
 	}
-	w.clock.advance(time.Hour)
+	w.clock.Advance(time.Hour)
 	w.Manager = ed
 	_, token2 := w.signIn(t, client, nil)
 	if !strings.Contains(string(ed.OpenIDConfiguration()), `["ES256","EdDSA"]`) {
@@ -332,7 +332,7 @@ func TestUnknownKIDReloadsSeldom(t *testing.T) {
 	w := newWorld(t)
 	client := newClient("client-a")
 	_, good := w.signIn(t, client, nil)
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	w.store.mu.Lock()
 	before := w.store.keyLoads
 	w.store.mu.Unlock()

@@ -92,9 +92,9 @@ func TestVerifyOwn(t *testing.T) {
 					t.Fatalf("times %v, %v", p.IssuedAt, p.ExpiresAt)
 				}
 			}
-			w.clock.advance(5*time.Minute - time.Second)
+			w.clock.Advance(5*time.Minute - time.Second)
 			w.mustVerify(t, client, token)
-			w.clock.advance(time.Second)
+			w.clock.Advance(time.Second)
 			_, err := w.Verify(t.Context(), client, token)
 			wantFault(t, err, fault.ExpiredAuthorization)
 		})
@@ -256,7 +256,7 @@ func TestRevoke(t *testing.T) {
 		_, err := w.Verify(t.Context(), client, token)
 		wantFault(t, err, fault.InvalidAuthorization)
 	}
-	w.clock.advance(session.LivenessAge)
+	w.clock.Advance(session.LivenessAge)
 	_, err := far.Verify(t.Context(), client, token)
 	wantFault(t, err, fault.InvalidAuthorization)
 
@@ -269,7 +269,7 @@ func TestRevokeDuringLoad(t *testing.T) {
 	client := newClient("client-a")
 	_, token := w.signIn(t, client, nil)
 	p := w.mustVerify(t, client, token)
-	w.clock.advance(session.LivenessAge)
+	w.clock.Advance(session.LivenessAge)
 
 	read, revoked := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -343,7 +343,7 @@ func TestLivenessIsRemembered(t *testing.T) {
 	_, token := w.signIn(t, client, nil)
 	for range 10 {
 		w.mustVerify(t, client, token)
-		w.clock.advance(session.LivenessAge / 10)
+		w.clock.Advance(session.LivenessAge / 10)
 	}
 	if loads, _ := w.store.counts(); loads != 1 {
 		t.Errorf("%d loads within LivenessAge, want 1", loads)
@@ -352,7 +352,7 @@ func TestLivenessIsRemembered(t *testing.T) {
 	if loads, _ := w.store.counts(); loads != 2 {
 		t.Errorf("%d loads after LivenessAge, want 2", loads)
 	}
-	w.clock.advance(session.LivenessAge)
+	w.clock.Advance(session.LivenessAge)
 	w.store.setDown(fault.New(fault.Unavailable, "down"))
 	_, err := w.Verify(t.Context(), client, token)
 	wantFault(t, err, fault.Unavailable)
@@ -364,12 +364,12 @@ func TestTouch(t *testing.T) {
 	s, token := w.signIn(t, client, nil)
 	idle := time.Duration(client.Settings.SessionIdle)
 
-	w.clock.advance(idle/20 - time.Second)
+	w.clock.Advance(idle/20 - time.Second)
 	w.mustVerify(t, client, token)
 	if _, touches := w.store.counts(); touches != 0 {
 		t.Fatalf("%d touches before one was due", touches)
 	}
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	var callers sync.WaitGroup
 	for range 16 {
 		callers.Go(func() {
@@ -400,14 +400,14 @@ func TestTouchFailureIsNotTheCallers(t *testing.T) {
 	w := newWorld(t)
 	client := newClient("client-a")
 	_, token := w.signIn(t, client, nil)
-	w.clock.advance(time.Minute - session.LivenessAge/2)
+	w.clock.Advance(time.Minute - session.LivenessAge/2)
 	w.mustVerify(t, client, token) // loads, touches
-	w.clock.advance(30 * time.Second)
+	w.clock.Advance(30 * time.Second)
 	w.store.loaded = func() { w.store.setDown(nil) }
 	w.mustVerify(t, client, token) // loads anew and touches
 	_, before := w.store.counts()
 	w.store.loaded = nil
-	w.clock.advance(session.LivenessAge / 2)
+	w.clock.Advance(session.LivenessAge / 2)
 	// Shorter idle makes no touch due; a longer one does at once.
 	client.Settings.SessionIdle *= 2
 	w.store.setDown(fault.New(fault.Unavailable, "down"))

@@ -4,37 +4,19 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"codeword/api"
 	"codeword/internal/app"
+	"codeword/internal/clocktest"
 	"codeword/test/testserver"
 )
 
-// clock stands still unless it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // simulate starts a server in this process that lives by the clock.
-func simulate(t *testing.T) (*testserver.Endpoint, *clock) {
+func simulate(t *testing.T) (*testserver.Endpoint, *clocktest.Clock) {
 	t.Helper()
-	now := &clock{now: time.Now().Truncate(time.Second)}
+	now := clocktest.At(time.Now().Truncate(time.Second))
 	d, err := app.StartDev(t.Context(), app.DevConfig{
 		Data: t.TempDir(), Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
 		Now: now.Now, Log: slog.New(slog.DiscardHandler),
@@ -81,7 +63,7 @@ func TestGuessBudgetOfADay(t *testing.T) {
 		}
 		a := c.send(to)
 		if a.status != http.StatusOK {
-			now.advance(wait(t, a))
+			now.Advance(wait(t, a))
 			continue
 		}
 		sends++
@@ -92,7 +74,7 @@ func TestGuessBudgetOfADay(t *testing.T) {
 				if !a.is(http.StatusTooManyRequests, api.CodeExceedsLimitOTP) {
 					t.Errorf("beyond the budget: %s", a)
 				}
-				now.advance(wait(t, a))
+				now.Advance(wait(t, a))
 				break
 			}
 			guesses = append(guesses, now.Now())
@@ -131,10 +113,10 @@ func TestCodeLifetime(t *testing.T) {
 		id, code := c.mustStart(number(n))
 		begin := now.Now()
 		if resendAt > 0 {
-			now.advance(resendAt)
+			now.Advance(resendAt)
 			c.mustSend(number(n))
 		}
-		now.advance(begin.Add(end).Sub(now.Now()))
+		now.Advance(begin.Add(end).Sub(now.Now()))
 		got[name] = c.authenticate(id, code)
 	}
 	at("-1s", 1, 0, lifetime-time.Second)
@@ -171,16 +153,16 @@ func TestTenADay(t *testing.T) {
 		a := c.send(to)
 		if a.status == http.StatusOK {
 			sent = append(sent, now.Now())
-			now.advance(300 * time.Millisecond) // so that waits are not whole seconds
+			now.Advance(300 * time.Millisecond) // so that waits are not whole seconds
 			continue
 		}
 		waits++
-		now.advance(wait(t, a) - time.Second)
+		now.Advance(wait(t, a) - time.Second)
 		if a := c.send(to); a.status == http.StatusOK {
 			tooEarly++
 			sent = append(sent, now.Now())
 		}
-		now.advance(time.Second)
+		now.Advance(time.Second)
 		if a := c.send(to); a.status == http.StatusOK {
 			sent = append(sent, now.Now())
 		} else {
@@ -212,11 +194,11 @@ func TestRetryAfterIsExact(t *testing.T) {
 	c := callAs(t, e, e.Live)
 	check := func(name string, refused answer, again func() answer) time.Duration {
 		d := wait(t, refused)
-		now.advance(d - time.Second)
+		now.Advance(d - time.Second)
 		if a := again(); a.status != http.StatusTooManyRequests {
 			t.Errorf("%s: a second before the time told: %s", name, a)
 		}
-		now.advance(time.Second)
+		now.Advance(time.Second)
 		if a := again(); a.status == http.StatusTooManyRequests {
 			t.Errorf("%s: at the time told: %s", name, a)
 		}
@@ -228,14 +210,14 @@ func TestRetryAfterIsExact(t *testing.T) {
 		for i := range maxAttempts {
 			c.authenticate(id, wrong(code, i))
 		}
-		now.advance(1700 * time.Millisecond)
+		now.Advance(1700 * time.Millisecond)
 	}
 	byCode := check("wrong codes", c.send(to), func() answer { return c.send(to) })
 	n := 100
 	send := func() answer { n++; return c.send(number(n), fingerprintIP("192.0.2.1")) }
 	for range addressBurst {
 		send()
-		now.advance(130 * time.Millisecond)
+		now.Advance(130 * time.Millisecond)
 	}
 	byAddress := check("address", send(), send)
 	report(t, "retry-after", "the call again one second before Retry-After and at it, for wrong codes and end users' addresses",
@@ -249,14 +231,14 @@ func TestExpiredSession(t *testing.T) {
 	c := callAs(t, e, e.Test)
 	token := c.mustSignIn(number(1))
 	id, code := c.mustStart(number(1), bearer(token))
-	now.advance(5*time.Minute - time.Second)
+	now.Advance(5*time.Minute - time.Second)
 	before := c.session(token)
 	fresh := before.header.Get(api.HeaderAuthenticationRefresh)
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	after := c.session(token)
 	used := c.authenticate(id, code, bearer(token))
 	refreshed := c.session(fresh)
-	now.advance(11 * time.Minute)
+	now.Advance(11 * time.Minute)
 	idle := c.session(fresh)
 	report(t, "expired-token", "a token at its end -1 s and at it, to read and to step up; the refreshed one after the session idled",
 		"%s, %s, %s; refreshed %s, idle %s", before, after, used, refreshed, idle)
