@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
@@ -65,8 +66,13 @@ type Registry struct {
 	uses  map[[2]string]int64
 }
 
-// view is what one Load found. It is never changed.
+// view is what one Load found. But for what it remembers of good credentials it
+// is never changed.
 type view struct {
+	// good maps a digest of credentials that were right to the index of their
+	// secret. It goes with the view, so it is never older than MaxAge; wrong
+	// credentials, of known and unknown clients alike, never enter it.
+	good    sync.Map
 	clients map[string]*Client
 	// refused are the revisions of clients that could not be read.
 	refused map[string]int64
@@ -167,9 +173,18 @@ func (r *Registry) Authenticate(id, secret string) (*Client, error) {
 	if known {
 		secrets = c.secrets
 	}
-	matched := r.match(v.versions, id, secrets, secret)
-	if matched < 0 {
-		return nil, fault.New(fault.InvalidCredentials, "client is unknown or disabled, or the secret is wrong")
+	var space [128]byte
+	digest := sha256.Sum256(append(append(append(space[:0], id...), 0), secret...))
+	matched, ok := -1, false
+	if remembered, found := v.good.Load(digest); found && known {
+		matched, ok = remembered.(int)
+	}
+	if !ok {
+		matched = r.match(v.versions, id, secrets, secret)
+		if matched < 0 {
+			return nil, fault.New(fault.InvalidCredentials, "client is unknown or disabled, or the secret is wrong")
+		}
+		v.good.Store(digest, matched)
 	}
 	r.noteUse(id, secrets[matched].ID)
 	return c, nil
