@@ -236,10 +236,7 @@ type secretView struct {
 }
 
 func viewClient(row store.Client) clientView {
-	v := clientView{ID: row.ID, Name: row.Name, Env: "test", CreateTime: row.CreatedAt, Secrets: []secretView{}}
-	if row.Live {
-		v.Env = "live"
-	}
+	v := clientView{ID: row.ID, Name: row.Name, Env: tenant.Env(row.Live), CreateTime: row.CreatedAt, Secrets: []secretView{}}
 	v.Disabled = timeOrNil(row.DisabledAt)
 	for _, sec := range row.Secrets {
 		v.Secrets = append(v.Secrets, secretView{ID: sec.ID, CreateTime: sec.CreatedAt, LastUsed: timeOrNil(sec.LastUsedAt)})

@@ -18,6 +18,7 @@ import (
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/store"
+	"codeword/internal/tenant"
 )
 
 // The files in a dev instance's directory.
@@ -190,10 +191,7 @@ func (d *Dev) seedClients(ctx context.Context) (err error) {
 
 func (d *Dev) seedClient(ctx context.Context, live bool) (id, secret string, err error) {
 	ring, clients := d.node.cfg.Ring, d.node.clients
-	env := "test"
-	if live {
-		env = "live"
-	}
+	env := tenant.Env(live)
 	derived, err := devSecret(ring, "client-id-"+env)
 	if err != nil {
 		return "", "", err

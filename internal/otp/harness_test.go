@@ -3,7 +3,6 @@ package otp_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
+	"codeword/internal/store/sqlite/sqlitetest"
 	"codeword/internal/tenant"
 )
 
@@ -60,16 +60,7 @@ func newBed(t *testing.T) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "test.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	b := &bed{t: t, store: &recorder{Store: st}, now: t0}
+	b := &bed{t: t, store: &recorder{Store: sqlitetest.New(t)}, now: t0}
 	b.test = b.client("client-test-1", false, "")
 	b.live = b.client("client-live-1", true, "")
 	b.use(ring)

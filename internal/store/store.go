@@ -82,7 +82,8 @@ type Start struct {
 	// is dead, and a send starts a fresh one.
 	MaxAttempts int
 	Message     MessageID
-	Charges     []Charge
+	// Charges are at most four; more is fault.Internal.
+	Charges []Charge
 	// PhoneLimits is nil when the phone is not limited (test clients).
 	PhoneLimits *PhoneLimits
 	// Idempotency is nil when the caller gave no key.

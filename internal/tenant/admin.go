@@ -35,7 +35,7 @@ func (r *Registry) Create(ctx context.Context, id, name string, live bool, setti
 		return store.Client{}, "", err
 	}
 	if id == "" {
-		id = "client-" + envOf(live) + "-" + uuid.NewString()
+		id = "client-" + Env(live) + "-" + uuid.NewString()
 	}
 	clear, secret, err := r.NewSecret(id)
 	if err != nil {
@@ -49,13 +49,6 @@ func (r *Registry) Create(ctx context.Context, id, name string, live bool, setti
 		return store.Client{}, "", err
 	}
 	return c, clear, nil
-}
-
-func envOf(live bool) string {
-	if live {
-		return "live"
-	}
-	return "test"
 }
 
 func checkName(name string) error {

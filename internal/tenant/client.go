@@ -21,8 +21,11 @@ type Client struct {
 }
 
 // Env is "live" or "test", as it appears in ids.
-func (c *Client) Env() string {
-	if c.Live {
+func (c *Client) Env() string { return Env(c.Live) }
+
+// Env names the environment of a client, "live" or "test".
+func Env(live bool) string {
+	if live {
 		return "live"
 	}
 	return "test"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"codeword/internal/keyring"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
+	"codeword/internal/store/sqlite/sqlitetest"
 	"codeword/internal/tenant"
 )
 
@@ -47,16 +47,7 @@ func newBed(t *testing.T) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "test.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	b := &bed{t: t, store: st}
+	b := &bed{t: t, store: sqlitetest.New(t)}
 	b.use(ring)
 	return b
 }
