@@ -30,6 +30,7 @@ const (
 	CodeMissingAuthorization     Code = "MISSING_AUTHORIZATION"
 	CodeInvalidAuthorization     Code = "INVALID_AUTHORIZATION"
 	CodeExpiredAuthorization     Code = "EXPIRED_AUTHORIZATION"
+	CodeInvalidSignature         Code = "INVALID_SIGNATURE"
 	CodeNotFoundEndpoint         Code = "NOT_FOUND_ENDPOINT"
 	CodeMethodNotAllowed         Code = "METHOD_NOT_ALLOWED"
 	CodeExceedsLimitSMS          Code = "EXCEEDS_LIMIT_SMS"
@@ -115,6 +116,7 @@ var codes = [...]Info{
 	{CodeMissingAuthorization, []int{401}, "A bearer token is required.", "The call or the client requires a bearer token and there is none"},
 	{CodeInvalidAuthorization, []int{401}, "The bearer token is not valid.", "The bearer token is malformed, forged, revoked, or of another client"},
 	{CodeExpiredAuthorization, []int{401}, "The bearer token has expired.", "The bearer token or its session has expired"},
+	{CodeInvalidSignature, []int{401}, "The signature of the callback is not valid.", "What claims to be a carrier's callback is not signed by the carrier, or too old"},
 	{CodeNotFoundEndpoint, []int{404}, "There is no such endpoint.", "No endpoint has this path"},
 	{CodeMethodNotAllowed, []int{405}, "The endpoint does not take this method.", "The endpoint does not take this method; Allow lists those it takes"},
 	{CodeExceedsLimitSMS, []int{429}, "Too many messages were requested. Try again later.", "Too many messages for this number or end user; data.limit names the limit"},

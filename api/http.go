@@ -1,5 +1,7 @@
 package api
 
+import "net/url"
+
 // Paths of the public listener. The colon is a literal part of a custom verb
 // (Google AIP-136), not a placeholder.
 const (
@@ -13,7 +15,14 @@ const (
 	PathHealth              = "/healthz" // GET: the process lives
 	PathReady               = "/readyz"  // GET: the process takes requests
 	PathDocs                = "/docs"    // GET: the documentation page
+	// PathCarrierEvents takes what a carrier reports; see [CarrierEventsPath].
+	PathCarrierEvents = "/v1/carriers/{route}/events" // POST
 )
+
+// CarrierEventsPath returns the path to which the carrier of a route reports.
+func CarrierEventsPath(route string) string {
+	return "/v1/carriers/" + url.PathEscape(route) + "/events"
+}
 
 // Request headers. Names are case-insensitive (RFC 9110 section 5.1).
 const (
@@ -39,6 +48,8 @@ const (
 const (
 	// MaxBodyBytes is the largest request body; a larger one is refused with 413.
 	MaxBodyBytes = 16 << 10
+	// MaxCallbackBytes is the largest body that a carrier may report with.
+	MaxCallbackBytes = 64 << 10
 	// MaxPhoneIDBytes is the longest phoneId.
 	MaxPhoneIDBytes = 128
 	// MaxIdempotencyKeyBytes is the longest idempotency key.

@@ -86,6 +86,7 @@ func TestSpecNames(t *testing.T) {
 		api.PathSend: "POST", api.PathAuthenticate: "POST", api.PathSession: "GET",
 		api.PathSessionRevoke: "POST", api.PathAPIDocs: "GET", api.PathJWKS: "GET",
 		api.PathOpenIDConfiguration: "GET", api.PathHealth: "GET", api.PathReady: "GET", api.PathDocs: "GET",
+		api.PathCarrierEvents: "POST",
 	}
 	for path, method := range methods {
 		item := doc.Paths.Value(path)

@@ -25,9 +25,13 @@ has_cc() {
   echo '#include <stdlib.h>' | ${cc:-cc} -E - >/dev/null 2>&1
 }
 
+# has_node: the peers of the tests run in Node.js.
+has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
+
 has_go || missing+=("Go $MIN_GO or later: https://go.dev/dl/")
 has_cc || packages+=(gcc libc6-dev)
 command -v timeout >/dev/null || packages+=(coreutils)
+has_node || packages+=(nodejs npm)
 
 if ((${#packages[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
   echo "installing: ${packages[*]}"
@@ -36,6 +40,7 @@ if ((${#packages[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null;
 fi
 has_cc || missing+=("a C compiler with its headers, for the race detector (Debian: apt-get install gcc libc6-dev)")
 command -v timeout >/dev/null || missing+=("the command timeout (Debian: apt-get install coreutils)")
+has_node || missing+=("Node.js 18 or later with npm, for the peers of the tests (Debian: apt-get install nodejs npm)")
 
 if ((${#missing[@]})); then
   echo "missing:" >&2

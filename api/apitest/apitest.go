@@ -158,8 +158,9 @@ func (v *Validator) match(path string) (string, *openapi3.PathItem, map[string]s
 	for template, item := range v.doc.Paths.Map() {
 		prefix, rest, ok := strings.Cut(template, "{")
 		name, tail, _ := strings.Cut(rest, "}")
-		value, found := strings.CutPrefix(path, prefix)
-		if ok && tail == "" && found && value != "" && !strings.Contains(value, "/") {
+		value, begins := strings.CutPrefix(path, prefix)
+		value, ends := strings.CutSuffix(value, tail)
+		if ok && begins && ends && value != "" && !strings.Contains(value, "/") {
 			return template, item, map[string]string{name: value}
 		}
 	}

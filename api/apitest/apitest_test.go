@@ -127,6 +127,7 @@ func TestRoutes(t *testing.T) {
 		"GET /.well-known/jwks.json", "GET /.well-known/openid-configuration", "GET /docs", "GET /docs/{asset}",
 		"GET /healthz", "GET /readyz", "GET /v1/api-docs", "POST /v1/auth/otp/sms:authenticate",
 		"POST /v1/auth/otp/sms:send", "GET /v1/auth/session", "POST /v1/auth/session:revoke",
+		"POST /v1/carriers/{route}/events",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got %q\nwant %q", got, want)

@@ -43,13 +43,16 @@ func (n *node) wireAdmin() error {
 		Open:     n.otp.Number,
 		Code:     n.messageCode,
 		PhoneIDs: n.otp.PhoneIDs,
+		Shown:    n.router.UsesInbox,
 	})
 	pages, err := console.New(console.Config{
-		Token:   console.Token(n.cfg.AdminToken),
-		Inbox:   inboxView{view},
-		Metrics: n.metrics,
-		Log:     n.log,
-		Now:     n.cfg.Now,
+		Token:    console.Token(n.cfg.AdminToken),
+		Inbox:    inboxView{view},
+		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp},
+		Routes:   n.routeViews,
+		Metrics:  n.metrics,
+		Log:      n.log,
+		Now:      n.cfg.Now,
 	})
 	if err != nil {
 		return err

@@ -32,6 +32,26 @@ type clientCreate struct {
 	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
+// settingsHelp shows what settings look like.
+const settingsHelp = `Examples of --settings:
+
+  {"brand": "Acme", "codeLength": 8, "codeLifetime": "5m"}
+
+  {"routes": ["main", "backup"]}
+
+  {"templates": {"en": "{code} is your {brand} code.", "es-MX": "{code} es tu clave de {brand}."}}
+
+  {"locale": "es", "locales": ["es", "en", "vi"], "maxSegments": 2}
+
+  {"webOtpDomain": "login.example.com"}
+
+  {"androidAppHash": "FA+9qCX9VSu"}
+
+What works, but perhaps not as meant, is printed as a warning: characters that halve the room of a text, and languages that do not fit.`
+
+// Help shows examples.
+func (clientCreate) Help() string { return settingsHelp }
+
 // Run creates the client.
 func (c *clientCreate) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
@@ -39,8 +59,12 @@ func (c *clientCreate) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return usageUnlessStore(err)
 		}
+		warnings := viewClient(row).Warnings
 		if c.JSON {
-			return printJSON(s.out, map[string]string{"id": row.ID, "secret": secret})
+			return printJSON(s.out, createdView{ID: row.ID, Secret: secret, Warnings: warnings})
+		}
+		for _, w := range warnings {
+			_, _ = fmt.Fprintln(s.err, "warning:", w)
 		}
 		_, err = fmt.Fprintf(s.out, "id      %s\nsecret  %s\n\nThe secret is not shown again.\n", row.ID, secret)
 		return err
@@ -112,6 +136,9 @@ type clientUpdate struct {
 	Name     string `help:"New name."`
 	Settings string `help:"Settings to change, as a JSON object; null resets one to its default." placeholder:"JSON"`
 }
+
+// Help shows examples.
+func (clientUpdate) Help() string { return settingsHelp }
 
 // Run changes the client and prints it.
 func (c *clientUpdate) Run(ctx context.Context, s streams) error {
@@ -215,6 +242,13 @@ func (c *rotateCancel) Run(ctx context.Context, s streams) error {
 	})
 }
 
+// createdView is a new client, with its secret.
+type createdView struct {
+	ID       string   `json:"id"`
+	Secret   string   `json:"secret"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
 // clientView is a client as operators see it: settings in full, secrets by
 // their times alone.
 type clientView struct {
@@ -227,6 +261,8 @@ type clientView struct {
 	Settings   tenant.Settings `json:"settings"`
 	// Problem says why the stored settings cannot be used.
 	Problem string `json:"problem,omitempty"`
+	// Warnings say what works, but perhaps not as meant.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 type secretView struct {
@@ -245,7 +281,9 @@ func viewClient(row store.Client) clientView {
 	v.Settings = settings
 	if err != nil {
 		v.Problem = err.Error()
+		return v
 	}
+	_, v.Warnings, _ = settings.Texts() // checked above
 	return v
 }
 

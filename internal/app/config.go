@@ -66,7 +66,10 @@ type serverFlags struct {
 	LogLevel         string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 	SigningAlgorithm string        `help:"Algorithm of new signing keys: ES256 or EdDSA." enum:"ES256,EdDSA" default:"ES256"`
 	SigningKeyLife   time.Duration `help:"How long a signing key is used before the next takes over." default:"720h"`
+	Carriers         string        `help:"YAML file with the routes and carriers of live clients' messages; SIGHUP reloads it. Without it they are shown in the inbox." placeholder:"FILE"`
 	Delivery         string        `help:"on, or off to queue messages without sending them." enum:"on,off" default:"on"`
+	DeliveryWorkers  int           `help:"Messages handed to carriers at once." default:"256"`
+	MaxQueueAge      time.Duration `help:"How long the oldest message may have waited for its turn; beyond it sends get 503." default:"1m"`
 	MaxInFlight      int           `help:"Requests worked on at once; beyond it callers get 503." default:"512"`
 	MaxConnections   int           `help:"Connections held at once on the public listener." default:"10000"`
 	KeepMessages     time.Duration `help:"How long the message log is kept." default:"720h"`
@@ -92,6 +95,14 @@ func (f *serverFlags) proxies() ([]netip.Prefix, error) {
 	return out, errors.Join(errs...)
 }
 
+// routes reads the carriers file; without one there are none.
+func (f *serverFlags) routes(publicURL string) ([]routeSettings, error) {
+	if f.Carriers == "" {
+		return nil, nil
+	}
+	return loadRoutes(f.Carriers, publicURL)
+}
+
 func (f *serverFlags) validate() error {
 	var errs []error
 	_, err := f.proxies()
@@ -101,6 +112,12 @@ func (f *serverFlags) validate() error {
 	}
 	if f.MaxConnections < 1 {
 		errs = append(errs, errors.New("max-connections: at least 1"))
+	}
+	if f.DeliveryWorkers < 1 || f.DeliveryWorkers > 10_000 {
+		errs = append(errs, errors.New("delivery-workers: from 1 to 10000"))
+	}
+	if f.MaxQueueAge < time.Second {
+		errs = append(errs, errors.New("max-queue-age: at least 1s"))
 	}
 	if f.KeepMessages < tenant.MaxPeriod {
 		// Phones, and with them what the quotas count, go with their messages.
@@ -153,10 +170,8 @@ type configFile struct {
 // load implements kong.ConfigurationLoader.
 func (c *configFile) load(r io.Reader) (kong.Resolver, error) {
 	if err := yaml.NewDecoder(r).Decode(&c.values); err != nil && !errors.Is(err, io.EOF) {
-		// The first line of the cause says what and where; the rest quotes the
-		// file, which may hold the admin token.
-		what, _, _ := strings.Cut(err.Error(), "\n")
-		return nil, fmt.Errorf("configuration file: %s", what)
+		// It may quote the file, which may hold the admin token.
+		return nil, fmt.Errorf("configuration file: %s", unquoted(err))
 	}
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -39,13 +40,15 @@ type devCommand struct {
 
 // Run serves until the process is told to stop.
 func (c *devCommand) Run(ctx context.Context, s streams) error {
-	err := errors.Join(c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
+	routes, err := c.routes("")
+	err = errors.Join(err, c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
 	if err != nil {
 		return asUsage(err)
 	}
 	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
 	defer flush()
-	d, err := startDev(ctx, DevConfig{Data: c.Data, Listen: c.Listen, AdminListen: c.AdminListen, Now: time.Now, Log: log}, c.serverFlags)
+	d, err := startDev(ctx, DevConfig{Data: c.Data, Listen: c.Listen, AdminListen: c.AdminListen, Now: time.Now, Log: log},
+		nodeConfig{Flags: c.serverFlags, Routes: routes, Out: s.out})
 	if err != nil {
 		return err
 	}
@@ -91,13 +94,15 @@ type Dev struct {
 // StartDev starts a development instance in this process, with the settings
 // that `codeword dev` has by default, and returns once it answers.
 func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
-	return startDev(ctx, cfg, serverFlags{
-		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour, Delivery: "on",
+	return startDev(ctx, cfg, nodeConfig{Out: io.Discard, Flags: serverFlags{
+		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour,
+		Delivery: "on", DeliveryWorkers: 256, MaxQueueAge: time.Minute,
 		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, DrainTimeout: 20 * time.Second,
-	})
+	}})
 }
 
-func startDev(ctx context.Context, cfg DevConfig, flags serverFlags) (*Dev, error) {
+// startDev completes nc with what cfg decides.
+func startDev(ctx context.Context, cfg DevConfig, nc nodeConfig) (*Dev, error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return nil, err
 	}
@@ -113,11 +118,9 @@ func startDev(ctx context.Context, cfg DevConfig, flags serverFlags) (*Dev, erro
 	if d.AdminToken, err = devSecret(ring, "admin-token"); err != nil {
 		return nil, errors.Join(err, public.Close(), admin.Close())
 	}
-	d.node, err = newNode(ctx, nodeConfig{
-		Database: dataPath(cfg.Data, databaseFile), Ring: ring, Public: public, Admin: admin,
-		PublicURL: d.URL, AdminToken: d.AdminToken, Flags: flags, Now: cfg.Now, Log: cfg.Log,
-	})
-	if err != nil {
+	nc.Database, nc.Ring, nc.Public, nc.Admin = dataPath(cfg.Data, databaseFile), ring, public, admin
+	nc.PublicURL, nc.AdminToken, nc.Now, nc.Log = d.URL, d.AdminToken, cfg.Now, cfg.Log
+	if d.node, err = newNode(ctx, nc); err != nil {
 		return nil, err
 	}
 	// The file says that the server answers, so an old one must not stand. It is

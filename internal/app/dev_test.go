@@ -37,29 +37,51 @@ func caller(t *testing.T, url, id, secret string) *client.Client {
 func inbox(t *testing.T, d *app.Dev, to string) string {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.AdminURL+"/admin/v1/inbox?to=%2B"+strings.TrimPrefix(to, "+"), http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+d.AdminToken)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var page struct {
 			Messages []struct{ Text string } `json:"messages"`
 		}
-		err = json.NewDecoder(resp.Body).Decode(&page)
-		_ = resp.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		admin(t, d, "/admin/v1/inbox?to=%2B"+strings.TrimPrefix(to, "+"), &page)
 		if len(page.Messages) > 0 {
 			return page.Messages[0].Text
 		}
 	}
 	t.Fatal("no message in the inbox")
 	return ""
+}
+
+// settle waits until the delivery loop has every message behind it: the inbox
+// shows them before.
+func settle(t *testing.T, d *app.Dev) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		var page struct {
+			Messages []struct{} `json:"messages"`
+		}
+		admin(t, d, "/admin/v1/messages?status=queued", &page)
+		if len(page.Messages) == 0 {
+			return
+		}
+	}
+	t.Fatal("a message stays queued")
+}
+
+// admin gets a document from the admin listener.
+func admin(t *testing.T, d *app.Dev, path string, into any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.AdminURL+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+d.AdminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = json.NewDecoder(resp.Body).Decode(into)
+	_ = resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestDevInProcess runs a whole instance on a clock that the test moves.
@@ -81,6 +103,7 @@ func TestDevInProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		code = inbox(t, d, "+16502530000")[:6]
+		settle(t, d)
 		c.Advance(tc.after)
 		if _, err := live.Authenticate(t.Context(), sent.PhoneID, code); (err == nil) != tc.ok {
 			t.Errorf("after %v: %v", tc.after, err)

@@ -11,7 +11,10 @@ import (
 	"codeword/internal/store/sqlite"
 )
 
-type doctorCommand struct{ ledgerFlags }
+type doctorCommand struct {
+	ledgerFlags
+	Carriers string `help:"Also ask each carrier of this file whether it lets us in." placeholder:"FILE"`
+}
 
 // finding is one line of the doctor's report.
 type finding struct {
@@ -30,6 +33,9 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	findings := []finding{{what: "database file", err: checkFile(ctx, path), note: path}}
 	if findings[0].err == nil {
 		findings = append(findings, c.examine(ctx, path, s)...)
+	}
+	if c.Carriers != "" {
+		findings = append(findings, checkCarriers(ctx, c.Carriers, s)...)
 	}
 	failed := 0
 	for _, f := range findings {

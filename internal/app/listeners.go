@@ -26,6 +26,8 @@ func (n *node) wirePublic() (err error) {
 		OTP:            n.otp,
 		Sessions:       n.sessions,
 		Health:         storeHealth{n.store},
+		Callbacks:      n.carriers,
+		Intake:         n.intake,
 		TrustedProxies: proxies,
 		MaxInFlight:    n.cfg.Flags.MaxInFlight,
 		Registry:       n.metrics,

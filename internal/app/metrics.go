@@ -8,6 +8,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"codeword/internal/delivery"
+	"codeword/internal/inbound"
+	"codeword/internal/message"
+	"codeword/internal/routing"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
 )
@@ -69,4 +72,73 @@ func storeMetrics(reg prometheus.Registerer, st *sqlite.Store) {
 			Name: "codeword_store_queue_operations", Help: "Operations waiting for the writer.",
 		}, func() float64 { return float64(st.Stats().Queued) }),
 	)
+}
+
+// routingMetrics registers what the router counts as it happens.
+func routingMetrics(reg prometheus.Registerer) routing.Metrics {
+	f := promauto.With(reg)
+	failures := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "codeword_route_failures_total", Help: "Messages that a carrier did not take, or may not have taken, by reason.",
+	}, []string{"route", "reason"})
+	changes := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "codeword_route_breaker_changes_total", Help: "Changes of a route's circuit breaker, by the state that it came to.",
+	}, []string{"route", "state"})
+	misconfigured := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "codeword_route_misconfigured_total", Help: "Messages that a carrier refused in a way that an operator has to put right.",
+	}, []string{"route", "reason"})
+	return routing.Metrics{
+		Failed:        func(route, reason string) { failures.WithLabelValues(route, reason).Inc() },
+		Breaker:       func(route, state string) { changes.WithLabelValues(route, state).Inc() },
+		Misconfigured: func(route, reason string) { misconfigured.WithLabelValues(route, reason).Inc() },
+	}
+}
+
+// routeCollector shows how each route stands when it is asked.
+type routeCollector struct{ router *routing.Router }
+
+var (
+	routeUp = prometheus.NewDesc("codeword_route_up", "1 while the route's circuit breaker is closed.", []string{"route"}, nil)
+
+	routeHealth = prometheus.NewDesc("codeword_route_health_ratio",
+		"Share of the route's messages whose codes were used, decayed, with a prior of one half.", []string{"route"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (routeCollector) Describe(ch chan<- *prometheus.Desc) { ch <- routeUp; ch <- routeHealth }
+
+// Collect implements prometheus.Collector.
+func (c routeCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.router.Status() {
+		up := 0.0
+		if s.Breaker == "closed" {
+			up = 1
+		}
+		ch <- prometheus.MustNewConstMetric(routeUp, prometheus.GaugeValue, up, s.Route)
+		ch <- prometheus.MustNewConstMetric(routeHealth, prometheus.GaugeValue, s.Health, s.Route)
+	}
+}
+
+// inboundMetrics registers what comes back from carriers.
+func inboundMetrics(reg prometheus.Registerer) inbound.Metrics {
+	f := promauto.With(reg)
+	receipts := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "codeword_receipts_total", Help: "Delivery receipts, by what became of them.",
+	}, []string{"route", "effect"})
+	dropped := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "codeword_reports_dropped_total", Help: "Reports of carriers that made no sense.",
+	}, []string{"route", "what"})
+	written := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "codeword_inbound_messages_total", Help: "Messages from phones, by keyword.",
+	}, []string{"route", "keyword"})
+	replies := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "codeword_inbound_replies_total", Help: "Answers to STOP, START and HELP.",
+	}, []string{"route", "keyword", "outcome"})
+	return inbound.Metrics{
+		Receipt: func(route string, e store.ReceiptEffect) { receipts.WithLabelValues(route, e.String()).Inc() },
+		Dropped: func(route, what string) { dropped.WithLabelValues(route, what).Inc() },
+		Inbound: func(route string, k message.KeywordKind) { written.WithLabelValues(route, k.String()).Inc() },
+		Reply: func(route string, k message.KeywordKind, outcome string) {
+			replies.WithLabelValues(route, k.String(), outcome).Inc()
+		},
+	}
 }

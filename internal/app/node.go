@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,12 +15,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"codeword/internal/carrier"
-	"codeword/internal/carrier/inbox"
 	"codeword/internal/delivery"
+	"codeword/internal/inbound"
 	"codeword/internal/keyring"
 	"codeword/internal/otp"
 	"codeword/internal/phone"
+	"codeword/internal/routing"
 	"codeword/internal/server"
 	"codeword/internal/session"
 	"codeword/internal/store"
@@ -38,8 +39,12 @@ type nodeConfig struct {
 	TLSCert    string
 	TLSKey     string
 	Flags      serverFlags
-	Now        func() time.Time
-	Log        *slog.Logger
+	// Routes are what the carriers file says, checked; none without a file.
+	Routes []routeSettings
+	// Out takes what the carrier "log" writes.
+	Out io.Writer
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // node is one running server.
@@ -50,6 +55,10 @@ type node struct {
 	clients  *tenant.Registry
 	sessions *session.Manager
 	otp      *otp.Service
+	carriers *carriers
+	router   *routing.Router
+	intake   *inbound.Intake
+	proofs   *inbound.Proofs
 	delivery *delivery.Loop
 	metrics  *prometheus.Registry
 	public   *server.Listener
@@ -109,49 +118,24 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.sessions.Load(ctx); err != nil {
 		return err
 	}
-	wake := func() {}
 	n.otp = otp.New(otp.Config{
 		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: phone.UnknownLines{},
-		Now: n.cfg.Now, Queued: func() { wake() },
+		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
+		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
 	})
+	if err := errors.Join(n.wireRouting(), n.wireInbound()); err != nil {
+		return err
+	}
 	if n.cfg.Flags.Delivery == "on" {
 		if err := n.wireDelivery(); err != nil {
 			return err
 		}
-		wake = n.delivery.Wake
 	}
 	storeMetrics(n.metrics, n.store)
 	if err := n.wirePublic(); err != nil {
 		return err
 	}
 	return n.wireAdmin()
-}
-
-func (n *node) wireDelivery() (err error) {
-	shown := inbox.Carrier{}
-	n.delivery, err = delivery.New(delivery.Config{
-		Queue:   n.store,
-		Clients: n.clients.Client,
-		Carriers: func(route string) carrier.Carrier {
-			if route == tenant.RouteInbox {
-				return shown
-			}
-			return nil
-		},
-		Open:         n.otp.Number,
-		Code:         n.messageCode,
-		Now:          n.cfg.Now,
-		DrainTimeout: n.cfg.Flags.DrainTimeout,
-		Log:          n.log,
-		Metrics:      deliveryMetrics(n.metrics),
-	})
-	return err
-}
-
-// messageCode derives the code that goes into a message's text.
-func (n *node) messageCode(c *tenant.Client, m store.Message) (string, error) {
-	code, err := n.otp.MessageCode(c, m)
-	return code.Reveal(), err
 }
 
 // loops are the goroutines of a running node.
@@ -183,9 +167,17 @@ func (n *node) run(ctx context.Context) error {
 		return nil
 	})
 	l.start(background, "store", n.watchStore)
-	if n.delivery != nil {
-		l.start(delivering, "delivery", n.delivery.Run)
-	}
+	l.start(background, "proofs", n.proofs.Run)
+	l.start(background, "inbound", n.intake.Run)
+	l.start(background, "carriers", n.carriers.run)
+	delivered := make(chan struct{})
+	l.start(delivering, "delivery", func(ctx context.Context) error {
+		defer close(delivered)
+		if n.delivery == nil {
+			return nil
+		}
+		return n.delivery.Run(ctx)
+	})
 	l.start(background, "public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
 	l.start(background, "admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
 	tuneRuntime()
@@ -200,6 +192,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	stopDelivering()
 	err := errors.Join(cause, n.drain(context.WithoutCancel(ctx)))
+	<-delivered // its sends need the carriers, which end with the background
 	stop()
 	l.wg.Wait()
 	err = errors.Join(err, n.close())
@@ -262,16 +255,4 @@ func (n *node) close() error {
 	_ = n.cfg.Public.Close()
 	_ = n.cfg.Admin.Close()
 	return err
-}
-
-// reload reads the TLS files again.
-func (n *node) reload() {
-	if n.certs == nil {
-		return
-	}
-	if err := n.certs.Reload(); err != nil {
-		n.log.Error("TLS files were not reloaded; the old ones stay", "error", err)
-		return
-	}
-	n.log.Info("TLS files were reloaded")
 }

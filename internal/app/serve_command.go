@@ -35,7 +35,8 @@ type serveCommand struct {
 // Run serves until the process is told to stop.
 func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) error {
 	path, ring, err := c.validate(file)
-	if err != nil {
+	routes, carriersErr := c.routes(c.PublicURL)
+	if err := errors.Join(err, carriersErr); err != nil {
 		return asUsage(err)
 	}
 	if c.Check {
@@ -51,10 +52,13 @@ func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) err
 	n, err := newNode(ctx, nodeConfig{
 		Database: path, Ring: ring, Public: public, Admin: admin,
 		PublicURL: c.PublicURL, AdminToken: c.AdminToken, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		Flags: c.serverFlags, Now: time.Now, Log: log,
+		Flags: c.serverFlags, Routes: routes, Out: s.out, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		return err
+	}
+	if len(routes) == 0 {
+		log.Warn("no carriers are configured: the messages of live clients are shown in the inbox and sent to nobody")
 	}
 	defer onHangup(n.reload)()
 	return n.run(ctx)

@@ -178,6 +178,7 @@ func TestRulesAllow(t *testing.T) {
 		{"engine from app", "imports", "internal/app/a.go", src("app", "codeword/internal/store/sqlite")},
 		{"engine from its own part", "imports", "internal/store/sqlite/a.go", src("sqlite", "codeword/internal/store/sqlite/ledger")},
 		{"carrier adapter and its port", "imports", "internal/carrier/smpp/a.go", src("smpp", "codeword/internal/carrier")},
+		{"carrier adapter and shared plumbing", "imports", "internal/carrier/twilio/a.go", src("twilio", "codeword/internal/carrier/rest")},
 		{"engine from a test kit", "imports", "internal/server/servertest/a.go", src("servertest", "testing", "codeword/internal/store/sqlite")},
 		{"engine from a test", "imports", "internal/server/a_test.go", src("server", "testing", "codeword/internal/store/sqlite")},
 		{"adapter named like a type", "names", "internal/message/a.go", src("message", "fmt")},

@@ -4,6 +4,8 @@ package carrier
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"codeword/internal/message"
@@ -35,10 +37,8 @@ type Traits struct {
 
 // Message is what a carrier gets to send. It prints without number and text.
 type Message struct {
-	ID store.MessageID
-	To phone.Number
-	// From is the sender that the phone shows.
-	From string
+	ID   store.MessageID
+	To   phone.Number
 	Text message.Text
 	// ValidUntil is when the text becomes worthless; a carrier that can drop
 	// late messages is told.
@@ -50,6 +50,84 @@ type Receipt struct {
 	// Delivered is true when the message has arrived already, false when the
 	// carrier has only taken it.
 	Delivered bool
-	// Ref is the carrier's own id of the message; empty if it has none.
+	// Ref is the carrier's own id of the message, at most 128 bytes; empty if it
+	// has none. Delivery receipts name the message by it.
 	Ref string
+}
+
+// Runner is a Carrier that keeps connections. Run keeps them until ctx ends,
+// then closes them in order, and returns nil; Send fails as Retryable while
+// there is none. Run is called once.
+type Runner interface {
+	Run(ctx context.Context) error
+}
+
+// Checker is a Carrier that can tell, without sending anything, whether its
+// settings work. Check returns nil when the carrier let us in (bound, or took
+// our credentials), else an error for the operator that says why not and quotes
+// no secret. It works without Run.
+type Checker interface {
+	Check(ctx context.Context) error
+}
+
+// Callback is a Carrier that reports over HTTP.
+type Callback interface {
+	// ReadCallback checks that the request is from the carrier, in constant
+	// time, and is not stale, and returns what it reports. body is the whole
+	// body, at most 64 KiB, and must not be kept; that of r must not be read. Errors wrap ErrForged,
+	// ErrStale or ErrMalformed.
+	ReadCallback(r *http.Request, body []byte) (Reports, error)
+}
+
+// What can be wrong with a callback.
+var (
+	// ErrForged: the signature is missing or wrong.
+	ErrForged = errors.New("carrier: forged callback")
+	// ErrStale: rightly signed, but too old or too far ahead to be believed.
+	ErrStale = errors.New("carrier: stale callback")
+	// ErrMalformed: rightly signed, and makes no sense.
+	ErrMalformed = errors.New("carrier: malformed callback")
+)
+
+// Sink takes what a carrier reports in band. It returns nil once that is
+// durable; until then the carrier does not acknowledge.
+type Sink func(ctx context.Context, r Reports) error
+
+// Reports is what a carrier tells later, unasked.
+type Reports struct {
+	Receipts []DeliveryReceipt
+	Inbound  []Inbound
+}
+
+// ReceiptStatus is what a delivery receipt says.
+type ReceiptStatus uint8
+
+// The statuses of a delivery receipt. Others, such as "read", carriers leave out.
+const (
+	// ReceiptAccepted: the carrier has the message and is at it.
+	ReceiptAccepted ReceiptStatus = iota + 1
+	// ReceiptDelivered: it has arrived. Final.
+	ReceiptDelivered
+	// ReceiptFailed: it will never arrive over this carrier. Final.
+	ReceiptFailed
+)
+
+// DeliveryReceipt (DLR) tells how one message fares.
+type DeliveryReceipt struct {
+	// Ref is the Receipt.Ref of the send.
+	Ref    string
+	Status ReceiptStatus
+	// Reason says why it failed, one of the constants Reason*; NewError tells
+	// its class. Empty unless Status is ReceiptFailed.
+	Reason string
+	// At is the carrier's time; zero when it tells none.
+	At time.Time
+}
+
+// Inbound is a message from a phone to one of our senders (mobile-originated).
+type Inbound struct {
+	From phone.Number
+	// To is our sender, as the carrier writes it.
+	To   string
+	Text message.Text
 }

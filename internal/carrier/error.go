@@ -3,6 +3,7 @@ package carrier
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Class says what a failed send means for the message.
@@ -32,23 +33,102 @@ func (c Class) String() string {
 	return "unknown"
 }
 
-// The reasons that Classify gives to failures that carry none.
+// The reasons that every carrier shares. A carrier maps the codes that its
+// provider documents to these, in one table; NewError knows the rest. A few
+// more, in the same form, may be a carrier's own.
 const (
+	// ReasonOptedOut: the owner of the phone replied STOP.
+	ReasonOptedOut = "opted_out"
+	// ReasonInvalidNumber: no such number, or not in service.
+	ReasonInvalidNumber = "invalid_number"
+	// ReasonLandline: the number takes no text messages.
+	ReasonLandline = "landline"
+	// ReasonRejected: refused for good, for a reason that is not ours to know.
+	ReasonRejected = "rejected"
+	// ReasonExpired: the carrier could not deliver it while it was valid.
+	ReasonExpired = "expired"
+	// ReasonFiltered: taken for spam.
+	ReasonFiltered = "filtered"
+	// ReasonUnreachable: the phone is off or out of reach.
+	ReasonUnreachable = "unreachable"
+	// ReasonUnregistered: the sender's 10DLC campaign or toll-free number is not
+	// registered.
+	ReasonUnregistered = "unregistered_campaign"
+	// ReasonMisconfigured: credentials, account, sender, or the request itself.
+	ReasonMisconfigured = "misconfigured"
+	// ReasonFunds: the account with the carrier is empty or suspended.
+	ReasonFunds = "insufficient_funds"
+	// ReasonThrottled: too many messages a second, or a queue that is full.
+	ReasonThrottled = "throttled"
+	// ReasonUnavailable: no connection, or the carrier says that it is down; it
+	// certainly does not have the message.
+	ReasonUnavailable = "unavailable"
+	// ReasonCanceled: our own context ended before anything was written.
+	ReasonCanceled = "canceled"
 	// ReasonTimeout: no answer before the deadline.
 	ReasonTimeout = "timeout"
+	// ReasonConnectionLost: the connection ended after the message was written.
+	ReasonConnectionLost = "connection_lost"
+	// ReasonGarbage: the answer makes no sense.
+	ReasonGarbage = "unexpected_answer"
 	// ReasonCarrierError: the carrier failed in a way that it does not know.
 	ReasonCarrierError = "carrier_error"
 )
+
+// Effect is what a failure means beyond its message.
+type Effect uint8
+
+// The effects.
+const (
+	EffectNone Effect = iota
+	// EffectOptOut: the number takes no more messages from the client until its
+	// owner says START.
+	EffectOptOut
+	// EffectThrottle: the carrier is well but wants fewer messages a second.
+	EffectThrottle
+	// EffectMisconfigured: an operator has to act. Other routes may do; this one
+	// is not given up, since it is not ill.
+	EffectMisconfigured
+)
+
+// verdict is what a shared reason stands for.
+func verdict(reason string) (Class, Effect) {
+	switch reason {
+	case ReasonOptedOut:
+		return Rejected, EffectOptOut
+	case ReasonInvalidNumber, ReasonLandline, ReasonRejected, ReasonExpired:
+		return Rejected, EffectNone
+	case ReasonFiltered, ReasonUnreachable, ReasonUnavailable, ReasonCanceled:
+		return Retryable, EffectNone
+	case ReasonUnregistered, ReasonMisconfigured, ReasonFunds:
+		return Retryable, EffectMisconfigured
+	case ReasonThrottled:
+		return Retryable, EffectThrottle
+	default:
+		return Unknown, EffectNone
+	}
+}
+
+// NewError returns the error that a shared reason stands for. A reason that is
+// not shared is Unknown.
+func NewError(reason string, cause error) *Error {
+	class, effect := verdict(reason)
+	return &Error{Class: class, Effect: effect, Reason: reason, Cause: cause}
+}
 
 // maxReason bounds a reason, in bytes.
 const maxReason = 48
 
 // Error is how a carrier reports a failed send.
 type Error struct {
-	Class Class
+	Class  Class
+	Effect Effect
 	// Reason is stable, at most 48 of a to z, 0 to 9 and underscore, and ours:
 	// never the carrier's words. It is stored with the message.
 	Reason string
+	// RetryAfter is how long the carrier wants to be left alone, with
+	// EffectThrottle; zero when it does not say.
+	RetryAfter time.Duration
 	// Cause may quote the carrier, and a carrier may quote number and text, so
 	// it is neither logged nor part of Error's text.
 	Cause error
@@ -73,7 +153,7 @@ func Classify(err error) *Error {
 	case e != nil && validReason(e.Reason):
 		return e
 	case e != nil:
-		return &Error{Class: e.Class, Reason: ReasonCarrierError, Cause: err}
+		return &Error{Class: e.Class, Effect: e.Effect, Reason: ReasonCarrierError, RetryAfter: e.RetryAfter, Cause: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Class: Unknown, Reason: ReasonTimeout, Cause: err}
 	default:

@@ -12,12 +12,15 @@ import (
 	"github.com/google/uuid"
 
 	"codeword/api"
+	"codeword/internal/fault"
 )
 
 // Codes that only the admin listener knows.
 const (
-	codeCrossOrigin  api.Code = "CROSS_ORIGIN_REQUEST"
-	codeInvalidLimit api.Code = "INVALID_LIMIT"
+	codeCrossOrigin      api.Code = "CROSS_ORIGIN_REQUEST"
+	codeInvalidLimit     api.Code = "INVALID_LIMIT"
+	codeInvalidParameter api.Code = "INVALID_PARAMETER"
+	codeNotFoundMessage  api.Code = "NOT_FOUND_MESSAGE"
 )
 
 func writeJSON(w http.ResponseWriter, status int, document any) {
@@ -37,6 +40,29 @@ func (c *Console) refuse(w http.ResponseWriter, status int, code api.Code, messa
 
 func (c *Console) refuseCode(w http.ResponseWriter, status int, code api.Code) {
 	c.refuse(w, status, code, code.Message())
+}
+
+// refuseFailed logs what could not be done and answers so.
+func (c *Console) refuseFailed(w http.ResponseWriter, r *http.Request, what string, err error) {
+	status, code := c.failed(r, what, err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	c.refuseCode(w, status, code)
+}
+
+// failed logs what could not be done and says how to tell it.
+func (c *Console) failed(r *http.Request, what string, err error) (int, api.Code) {
+	switch {
+	case fault.Is(err, fault.InvalidPhone), fault.Is(err, fault.InvalidPhoneCountry):
+		return http.StatusBadRequest, api.CodeInvalidPhone
+	case fault.Is(err, fault.Unavailable):
+		c.cfg.Log.WarnContext(r.Context(), "not available", "what", what, "error", err)
+		return http.StatusServiceUnavailable, api.CodeUnavailable
+	default:
+		c.cfg.Log.ErrorContext(r.Context(), "failed", "what", what, "error", err)
+		return http.StatusInternalServerError, api.CodeInternal
+	}
 }
 
 func (c *Console) notFound(w http.ResponseWriter, _ *http.Request) {

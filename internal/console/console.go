@@ -1,6 +1,7 @@
 // Package console is the operator's HTTP edge: the inbox page and its JSON, the
-// metrics and the profiles, all behind one admin token. It is meant for a
-// listener of its own, on loopback unless the operator decides otherwise.
+// message log, the routes, the metrics and the profiles, all behind one admin
+// token. It is meant for a listener of its own, on loopback unless the operator
+// decides otherwise.
 package console
 
 import (
@@ -70,6 +71,10 @@ type Config struct {
 	// Token opens everything: as a bearer (RFC 6750), or at the login page.
 	Token Token
 	Inbox Inbox
+	// Messages is the message log; nil for none.
+	Messages Messages
+	// Routes tells the routes and how they fare; nil for none.
+	Routes func() []RouteView
 	// Metrics is what /metrics shows; nil for nothing.
 	Metrics prometheus.Gatherer
 	// Log takes one event a request; nil for none.
@@ -121,6 +126,13 @@ func (c *Console) Handler() http.Handler {
 	mux.Handle("/inbox", c.only(http.MethodGet, c.page(c.inboxPage)))
 
 	mux.Handle("/admin/v1/inbox", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.inboxJSON))))
+	if c.cfg.Messages != nil {
+		mux.Handle("/admin/v1/messages", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.messagesJSON))))
+		mux.Handle("/admin/v1/messages/{id}", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.messageJSON))))
+	}
+	if c.cfg.Routes != nil {
+		mux.Handle("/admin/v1/routes", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.routesJSON))))
+	}
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
 	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
 	for path, h := range map[string]http.HandlerFunc{

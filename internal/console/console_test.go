@@ -46,6 +46,7 @@ type fixture struct {
 	url   string
 	inbox *fakeInbox
 	log   *lockedBuffer
+	cfg   console.Config
 	mu    sync.Mutex
 	now   time.Time
 }
@@ -68,10 +69,11 @@ func newFixture(t *testing.T) *fixture {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "codeword_test_total", Help: "A counter."})
 	registry.MustRegister(counter)
 	f := &fixture{t: t, inbox: &fakeInbox{}, log: &lockedBuffer{}, now: time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)}
-	c, err := console.New(console.Config{
+	f.cfg = console.Config{
 		Token: token, Inbox: f.inbox, Metrics: registry, Log: slog.New(slog.NewJSONHandler(f.log, nil)),
 		Now: func() time.Time { f.mu.Lock(); defer f.mu.Unlock(); return f.now },
-	})
+	}
+	c, err := console.New(f.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

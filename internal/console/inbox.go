@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"codeword/api"
-	"codeword/internal/fault"
 )
 
 // maxLimit is the largest limit that may be asked for.
@@ -27,11 +26,7 @@ func (c *Console) inboxJSON(w http.ResponseWriter, r *http.Request) {
 	}
 	entries, err := c.cfg.Inbox.List(r.Context(), q)
 	if err != nil {
-		status, code := c.failed(r, err)
-		if status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "1")
-		}
-		c.refuseCode(w, status, code)
+		c.refuseFailed(w, r, "inbox", err)
 		return
 	}
 	if entries == nil {
@@ -40,36 +35,30 @@ func (c *Console) inboxJSON(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, inboxDocument{entries})
 }
 
-// parseQuery reads to and limit. A plus sign that was not escaped arrives as a
-// space; since no number begins with one, it is taken for what was meant.
-func parseQuery(u *url.URL) (Query, bool) {
+// parseQuery reads to and limit.
+func parseQuery(u *url.URL) (q Query, ok bool) {
 	values := u.Query()
-	q := Query{To: strings.TrimRight(values.Get("to"), " ")}
-	if rest, ok := strings.CutPrefix(q.To, " "); ok {
-		q.To = "+" + strings.TrimLeft(rest, " +")
-	}
+	q.To = unescapedPlus(values.Get("to"))
 	if limit := values.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > maxLimit {
-			return q, false
-		}
-		q.Limit = n
+		q.Limit, ok = parseLimit(limit)
+		return q, ok
 	}
 	return q, true
 }
 
-// failed logs what the inbox could not do and says how to tell it.
-func (c *Console) failed(r *http.Request, err error) (int, api.Code) {
-	switch {
-	case fault.Is(err, fault.InvalidPhone), fault.Is(err, fault.InvalidPhoneCountry):
-		return http.StatusBadRequest, api.CodeInvalidPhone
-	case fault.Is(err, fault.Unavailable):
-		c.cfg.Log.WarnContext(r.Context(), "inbox", "error", err)
-		return http.StatusServiceUnavailable, api.CodeUnavailable
-	default:
-		c.cfg.Log.ErrorContext(r.Context(), "inbox", "error", err)
-		return http.StatusInternalServerError, api.CodeInternal
+// unescapedPlus reads a number. A plus sign that was not escaped arrives as a
+// space; since no number begins with one, it is taken for what was meant.
+func unescapedPlus(to string) string {
+	to = strings.TrimRight(to, " ")
+	if rest, ok := strings.CutPrefix(to, " "); ok {
+		return "+" + strings.TrimLeft(rest, " +")
 	}
+	return to
+}
+
+func parseLimit(value string) (int, bool) {
+	n, err := strconv.Atoi(value)
+	return n, err == nil && n >= 1 && n <= maxLimit
 }
 
 // inboxView is what the inbox page shows.
@@ -88,7 +77,7 @@ func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
 		view.Entries = entries
 		if err != nil {
 			var code api.Code
-			status, code = c.failed(r, err)
+			status, code = c.failed(r, "inbox", err)
 			view.Error = code.Message()
 			if code == api.CodeInvalidPhone {
 				view.Error = "That is not a phone number in E.164 form, such as +16502530000."

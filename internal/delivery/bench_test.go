@@ -52,7 +52,7 @@ func (e *endless) QueueStats(context.Context) (store.QueueStats, error) {
 func BenchmarkInbox(b *testing.B) {
 	q := &endless{total: int64(b.N), done: make(chan struct{})}
 	q.left.Store(q.total)
-	cfg := config(q, inbox.Carrier{})
+	cfg := config(b, q, inbox.Carrier{})
 	to, err := phone.Parse("+16502530000")
 	if err != nil {
 		b.Fatal(err)
@@ -77,7 +77,7 @@ func BenchmarkInbox(b *testing.B) {
 }
 
 func BenchmarkWake(b *testing.B) {
-	loop, err := delivery.New(config(&endless{}, inbox.Carrier{}))
+	loop, err := delivery.New(config(b, &endless{}, inbox.Carrier{}))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -75,10 +75,29 @@ func (l *Loop) awaitRoom(ctx context.Context) bool {
 	return false
 }
 
+// turnPoll is how often the loop looks for messages that wait for their turn on
+// a busy route. They come back one by one; were they all found at once, most
+// would be sent away again.
+const turnPoll = 100 * time.Millisecond
+
+// expectTurn notes that a message was sent away to wait for its turn.
+func (l *Loop) expectTurn(at time.Time) {
+	for turn := at.UnixNano(); ; {
+		last := l.lastTurn.Load()
+		if turn <= last || l.lastTurn.CompareAndSwap(last, turn) {
+			return
+		}
+	}
+}
+
 // awaitWork waits until somebody calls Wake, and then a little for others to
 // do so, too; or until it is time to look unasked.
 func (l *Loop) awaitWork(ctx context.Context, timer *time.Timer) {
-	timer.Reset(l.cfg.Poll)
+	poll := l.cfg.Poll
+	if l.cfg.Now().Add(-turnPoll).UnixNano() < l.lastTurn.Load() {
+		poll = min(poll, turnPoll)
+	}
+	timer.Reset(poll)
 	select {
 	case <-l.wake:
 		sleep(ctx, timer, l.cfg.Gather)

@@ -253,7 +253,7 @@ func TestSlowCarrier(t *testing.T) {
 		want(t, q, statuses{store.MessageSent: 300})
 		sentTimes(t, c, ids, 1)
 		for _, id := range ids {
-			if n := q.get(id).Claims; n > 3 {
+			if n := q.get(id).Claims; n > 6 {
 				t.Errorf("message %v was claimed %d times", id, n)
 			}
 		}
@@ -271,7 +271,7 @@ func TestCarrierIgnoresContext(t *testing.T) {
 		q, c := newQueue(), carriertest.NewFake("fake", nil, script...)
 		ids := q.put(100, nil)
 		r := start(t, q, c, nil)
-		after(20 * time.Second)
+		after(time.Minute)
 		want(t, q, statuses{store.MessageUnknown: 8, store.MessageSent: 92})
 		close(release)
 		after(time.Minute)
@@ -321,6 +321,9 @@ func TestRandomFaults(t *testing.T) {
 			carriertest.Accept(), carriertest.Deliver(), carriertest.Panic(1), carriertest.Hang(),
 			carriertest.Fail(carrier.Retryable, "busy"), carriertest.Fail(carrier.Rejected, "no"),
 			carriertest.Fail(carrier.Unknown, "cut"), carriertest.After(3*time.Second, carriertest.Accept()),
+		}
+		for range 3 { // as often as a breaker lets pass
+			steps = append(steps, carriertest.Accept(), carriertest.Deliver(), carriertest.Accept(), carriertest.Deliver())
 		}
 		var script []carriertest.Step
 		for i := range 4000 {

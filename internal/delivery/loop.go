@@ -3,10 +3,12 @@
 // while a carrier is called.
 //
 // Its promises: a message that was accepted is sent until a carrier took or
-// rejected it, its code died, or it was claimed too often. It is sent twice
-// only if a lease was lost with a send behind it (a crash, or a store that was
-// down until the lease had passed) or a carrier said that it had not taken it.
-// When the outcome of a send is unknown, the message is not sent again.
+// rejected it, its code died, or it was claimed too often; never after its code
+// has died. It goes to another route at once when a carrier said that it had not
+// taken it, and after a time that the operator chose when nothing was heard of
+// it: no receipt, or no answer at all. Otherwise it is sent twice only if a
+// lease was lost with a send behind it (a crash, or a store that was down until
+// the lease had passed). It is never handed twice to a route that may have it.
 package delivery
 
 import (
@@ -18,17 +20,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"codeword/internal/carrier"
-	"codeword/internal/message"
 	"codeword/internal/phone"
+	"codeword/internal/routing"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
 
 // Queue is the store's side of delivery.
 type Queue interface {
-	// ClaimMessages takes messages as store.Claim says: queued and due, and not
-	// under another claim's lease.
+	// ClaimMessages takes messages as store.Claim says: due, and not under
+	// another claim's lease.
 	ClaimMessages(ctx context.Context, c store.Claim) ([]store.Message, error)
 	// RecordOutcomes records all outcomes whose claim still holds, atomically,
 	// and tells how many those were. After an error it may be repeated.
@@ -37,25 +38,24 @@ type Queue interface {
 	QueueStats(ctx context.Context) (store.QueueStats, error)
 }
 
-// Config is what a Loop needs. Queue, Clients, Carriers, Open and Code are
+// Config is what a Loop needs. Queue, Clients, Router, Open and Code are
 // required; of the rest the zero value means the default.
 type Config struct {
 	Queue Queue
 	// Clients returns a client by id; nil if there is none (yet). Like all
 	// functions here it is called concurrently.
 	Clients func(id string) *tenant.Client
-	// Carriers returns the carrier of a route; nil if there is none (yet).
-	Carriers func(route string) carrier.Carrier
+	// Router decides where messages go.
+	Router *routing.Router
 	// Open decrypts the number of a message whose Sealed is not empty.
 	Open func(store.Message) (phone.Number, error)
 	// Code derives the code of a message.
 	Code func(*tenant.Client, store.Message) (string, error)
-	// Render writes the text. Default message.Render.
-	Render func(brand, code string) message.Text
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 
-	// Workers is how many sends run at once. Default 64.
+	// Workers is how many sends run at once; up to twice as many while a carrier
+	// does not answer. Default 256.
 	Workers int
 	// Batch is how many messages are claimed, and outcomes recorded, at once at
 	// most. Default 256.
@@ -70,11 +70,12 @@ type Config struct {
 	SendTimeout time.Duration
 	// Lease is how long a claim holds; at least twice SendTimeout. Default 30 s.
 	Lease time.Duration
-	// MaxClaims is how often a message is claimed at most; it also ends a
-	// message that crashes the process each time. Default 10.
+	// MaxClaims is how often a message is claimed at most. The life of its code
+	// ends most messages long before; this ends those in the inbox, which have no
+	// such end. Default 100.
 	MaxClaims int
 	// Backoff is how long a message that was claimed that often waits for its
-	// next try. Default Exponential(1 s, 1 min).
+	// next try. Default Exponential(1 s, 15 s).
 	Backoff func(claims int) time.Duration
 	// DrainTimeout is how long Run goes on after its context has ended.
 	// Default 20 s.
@@ -97,7 +98,7 @@ type Metrics struct {
 	Unrecorded func(n int)
 	// StoreError: an operation ("claim", "record", "stats") failed.
 	StoreError func(op string)
-	// Queue tells every few seconds how the queue stands.
+	// Queue tells every second how the queue stands.
 	Queue func(store.QueueStats)
 }
 
@@ -105,8 +106,6 @@ type Metrics struct {
 type job struct {
 	m     *store.Message
 	until time.Time
-	// ageless: the carrier takes the message even after its code has died.
-	ageless bool
 }
 
 // Loop is the delivery loop of one process. Any number of loops may share a
@@ -125,6 +124,11 @@ type Loop struct {
 	pace     pace
 	record   recorder
 	watch    watch
+	// waiting is the last QueueStats.Waiting, in Unix nanoseconds; 0 for none.
+	waiting atomic.Int64
+	// lastTurn is when the last of the messages that were sent away to wait for
+	// their turn comes back, in Unix nanoseconds.
+	lastTurn atomic.Int64
 	// sends is the context of all sends; it ends when a drain becomes urgent.
 	sends context.Context
 }
@@ -148,19 +152,16 @@ func New(cfg Config) (*Loop, error) {
 }
 
 func (c *Config) setDefaults() {
-	orDefault(&c.Workers, 64)
+	orDefault(&c.Workers, 256)
 	orDefault(&c.Batch, 256)
 	orDefault(&c.Gather, 5*time.Millisecond)
 	orDefault(&c.Poll, time.Second)
 	orDefault(&c.SendTimeout, 10*time.Second)
 	orDefault(&c.Lease, 30*time.Second)
-	orDefault(&c.MaxClaims, 10)
+	orDefault(&c.MaxClaims, 100)
 	orDefault(&c.DrainTimeout, 20*time.Second)
 	if c.Backoff == nil {
-		c.Backoff = Exponential(time.Second, time.Minute)
-	}
-	if c.Render == nil {
-		c.Render = message.Render
+		c.Backoff = Exponential(time.Second, 15*time.Second)
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -181,6 +182,9 @@ func (c *Config) setDefaults() {
 	if m.StoreError == nil {
 		m.StoreError = func(string) {}
 	}
+	if m.Queue == nil {
+		m.Queue = func(store.QueueStats) {}
+	}
 }
 
 func orDefault[T int | time.Duration](field *T, value T) {
@@ -196,13 +200,14 @@ func (c *Config) validate() error {
 			errs = append(errs, errors.New("delivery: "+text))
 		}
 	}
-	check(c.Queue != nil && c.Clients != nil && c.Carriers != nil && c.Open != nil && c.Code != nil,
-		"Queue, Clients, Carriers, Open and Code are required")
+	check(c.Queue != nil && c.Clients != nil && c.Router != nil && c.Open != nil && c.Code != nil,
+		"Queue, Clients, Router, Open and Code are required")
 	check(c.Workers > 0, "Workers: not positive")
 	check(c.Batch > 0, "Batch: not positive")
 	check(c.Gather > 0 && c.Poll > 0 && c.DrainTimeout > 0, "Gather, Poll, DrainTimeout: not positive")
 	check(c.SendTimeout > 0, "SendTimeout: not positive")
 	check(c.Lease >= 2*c.SendTimeout, "Lease: shorter than twice SendTimeout")
+	check(c.Lease >= c.SendTimeout+2*routing.MaxTurn, "Lease: leaves no time to wait for a turn")
 	check(c.MaxClaims > 0, "MaxClaims: not positive")
 	return errors.Join(errs...)
 }
@@ -236,9 +241,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	var service sync.WaitGroup
 	service.Go(func() { l.record.run(base) })
 	service.Go(func() { l.watchSends(base) })
-	if l.cfg.Metrics.Queue != nil {
-		service.Go(func() { l.observe(base) })
-	}
+	service.Go(func() { l.observe(base) })
 	for range l.cfg.Workers {
 		go l.work(l.watch.add())
 	}
@@ -268,8 +271,8 @@ func (l *Loop) drain(interrupt func()) error {
 	return nil
 }
 
-// statsEvery is how often Metrics.Queue is told.
-const statsEvery = 5 * time.Second
+// statsEvery is how often the queue is looked at as a whole.
+const statsEvery = time.Second
 
 func (l *Loop) observe(ctx context.Context) {
 	tick := time.NewTicker(statsEvery)
@@ -278,6 +281,11 @@ func (l *Loop) observe(ctx context.Context) {
 		stats, err := l.cfg.Queue.QueueStats(ctx)
 		switch {
 		case err == nil:
+			var waiting int64
+			if !stats.Waiting.IsZero() {
+				waiting = stats.Waiting.UnixNano()
+			}
+			l.waiting.Store(waiting)
 			l.cfg.Metrics.Queue(stats)
 		case ctx.Err() == nil:
 			l.cfg.Metrics.StoreError("stats")
@@ -289,3 +297,25 @@ func (l *Loop) observe(ctx context.Context) {
 		}
 	}
 }
+
+// Overloaded tells whether a message that waits for nothing but its turn was
+// accepted longer than limit ago, so that more could not be sent in time, and
+// after how long it makes sense to ask again. It costs nothing and is at most a
+// second behind. A limit of 0 or less is none.
+func (l *Loop) Overloaded(limit time.Duration) (overloaded bool, retryAfter time.Duration) {
+	waiting := l.waiting.Load()
+	if limit <= 0 || waiting == 0 {
+		return false, 0
+	}
+	over := l.cfg.Now().Sub(time.Unix(0, waiting)) - limit
+	if over <= 0 {
+		return false, 0
+	}
+	return true, min(max(over, minRetryAfter), maxRetryAfter)
+}
+
+// What Overloaded asks for: as long as the queue is behind, within reason.
+const (
+	minRetryAfter = time.Second
+	maxRetryAfter = 30 * time.Second
+)

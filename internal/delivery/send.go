@@ -1,15 +1,16 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"codeword/internal/carrier"
+	"codeword/internal/routing"
 	"codeword/internal/store"
 )
 
@@ -17,11 +18,15 @@ import (
 // carriers.
 const (
 	// reasonClient, reasonRoute, reasonNumber, reasonCode: what the message needs
-	// is not there (yet): a client, a carrier for its route, a seal or code key.
+	// is not there (yet): a client, a route that takes it, a seal or code key.
 	reasonClient = "client_unknown"
 	reasonRoute  = "route_unknown"
 	reasonNumber = "number_unreadable"
 	reasonCode   = "code_unavailable"
+	// reasonDown: every route that the message could take is out of order.
+	reasonDown = "no_route"
+	// reasonTurn: its turn on a busy route would come after its code's death.
+	reasonTurn = "no_capacity"
 	// reasonErased: the phone was erased.
 	reasonErased = "phone_erased"
 	// reasonExpired: the code died first.
@@ -36,92 +41,109 @@ const (
 	reasonInterrupted = "interrupted"
 )
 
-// maxRef bounds the carrier's id of a message, in bytes.
-const maxRef = 128
-
 // work delivers jobs until there are no more, or until a send hung for so long
 // that another worker was started in its place.
 func (l *Loop) work(s *slot) {
 	defer l.watch.remove(s)
+	p := new(passage)
 	for j := range l.jobs {
 		if len(l.jobs) <= l.cfg.Batch/2 {
 			signal(l.freed)
 		}
-		if !l.deliver(s, j) {
+		*p = passage{job: j, out: store.Outcome{ID: j.m.ID, Claims: j.m.Claims}}
+		reported, replaced := l.deliver(s, p)
+		if replaced {
 			return
 		}
+		if reported {
+			p = new(passage) // the watch has that one
+		}
 	}
 }
 
-// deliver takes one job to its outcome; false when this worker was replaced.
-func (l *Loop) deliver(s *slot, j job) bool {
+// deliver takes a message to its outcome. It tells whether the watch reported
+// the outcome, and whether this worker was replaced.
+func (l *Loop) deliver(s *slot, p *passage) (reported, replaced bool) {
 	now := l.cfg.Now()
-	out := store.Outcome{ID: j.m.ID, Claims: j.m.Claims}
-	c, msg := l.prepare(&j, now, &out)
-	if c == nil {
-		l.finish(j, out, now)
-		return true
+	for goOn := l.prepare(p, now); goOn; {
+		leg, err := p.plan.Next(l.sends, now)
+		if err != nil {
+			now = l.cfg.Now()
+			l.stuck(p, err, now)
+			break
+		}
+		p.leg = leg
+		s.begin(p, leg.At.Add(l.cfg.SendTimeout))
+		receipt, err := l.send(leg.Carrier, p.msg)
+		if reported, replaced = s.end(); reported {
+			return reported, replaced
+		}
+		now = l.cfg.Now()
+		goOn = p.settle(receipt, l.classify(err), now)
+		if goOn && (p.dead(now) || !l.hasTime(p, now)) {
+			l.again(p, now, now.Add(l.cfg.Backoff(p.m.Claims)), p.failure)
+			break
+		}
 	}
-	s.begin(j, out, now.Add(l.cfg.SendTimeout))
-	receipt, err := l.send(c, msg)
-	reported, replaced := s.end()
-	if !reported {
-		l.judge(j, receipt, err, &out)
-		l.finish(j, out, l.cfg.Now())
-	}
-	return !replaced
+	l.finish(p, now)
+	return false, replaced
 }
 
-// prepare decides whether the message is to be sent. If not, it returns no
-// carrier, and out says what becomes of the message instead.
-func (l *Loop) prepare(j *job, now time.Time, out *store.Outcome) (c carrier.Carrier, msg carrier.Message) {
+// prepare decides whether the message is to be sent, and makes its text and its
+// plan. If not, the outcome says what becomes of the message instead.
+func (l *Loop) prepare(p *passage, now time.Time) (ready bool) {
+	later := func(reason string) { l.again(p, now, now.Add(l.cfg.Backoff(p.m.Claims)), reason) }
 	defer func() {
 		if v := recover(); v != nil {
-			l.logPanic(j.m.ID, v)
-			c = nil
-			l.again(*j, now, reasonPanic, out)
+			l.logPanic(p.m.ID, v)
+			ready = false
+			later(reasonPanic)
 		}
 	}()
-	m := j.m
+	m := p.m
 	client := l.cfg.Clients(m.Client)
-	if client == nil {
-		l.again(*j, now, reasonClient, out)
-		return nil, msg
-	}
-	out.Route = client.Settings.Route
-	found := l.cfg.Carriers(out.Route)
-	j.ageless = found != nil && found.Traits().TakesExpired
 	switch {
+	case client == nil:
+		later(reasonClient)
+		return false
 	case len(m.Sealed) == 0:
-		out.Status, out.Error = store.MessageFailed, reasonErased
-		return nil, msg
-	case !now.Before(m.ExpiresAt) && !j.ageless:
-		out.Status, out.Error = store.MessageExpired, reasonExpired
-		return nil, msg
-	case m.Claims > l.cfg.MaxClaims:
-		out.Status, out.Error = store.MessageFailed, reasonClaims
-		return nil, msg
-	case found == nil:
-		l.again(*j, now, reasonRoute, out)
-		return nil, msg
-	case l.sends.Err() != nil || now.Add(l.cfg.SendTimeout).After(j.until):
-		out.Status, out.RetryAt, out.Error = store.MessageQueued, now, reasonReleased
-		return nil, msg
+		p.end(store.MessageFailed, reasonErased)
+		return false
+	case m.OptedOut:
+		p.end(store.MessageFailed, carrier.ReasonOptedOut)
+		return false
 	}
 	to, err := l.cfg.Open(*m)
 	if err != nil {
-		l.again(*j, now, reasonNumber, out)
-		return nil, msg
+		later(reasonNumber)
+		return false
+	}
+	p.plan = l.cfg.Router.Plan(client, m, to)
+	p.ageless = p.plan.TakesExpired()
+	switch {
+	case p.dead(now):
+		p.end(store.MessageExpired, reasonExpired)
+		return false
+	case m.Claims > l.cfg.MaxClaims:
+		p.end(store.MessageFailed, reasonClaims)
+		return false
+	case !l.hasTime(p, now):
+		l.again(p, now, now, reasonReleased)
+		return false
 	}
 	code, err := l.cfg.Code(client, *m)
 	if err != nil {
-		l.again(*j, now, reasonCode, out)
-		return nil, msg
+		later(reasonCode)
+		return false
 	}
-	brand := client.Settings.Brand
-	return found, carrier.Message{
-		ID: m.ID, To: to, From: brand, Text: l.cfg.Render(brand, code), ValidUntil: m.ExpiresAt,
-	}
+	p.msg = carrier.Message{ID: m.ID, To: to, Text: client.Texts.Render(m.Locale, code), ValidUntil: m.ExpiresAt}
+	return true
+}
+
+// hasTime tells whether another send can end within the lease, and before a
+// drain that has become urgent.
+func (l *Loop) hasTime(p *passage, now time.Time) bool {
+	return l.sends.Err() == nil && !now.Add(l.cfg.SendTimeout+routing.MaxTurn).After(p.until)
 }
 
 // send calls the carrier. A panic may come after the message left, so its
@@ -138,47 +160,80 @@ func (l *Loop) send(c carrier.Carrier, msg carrier.Message) (receipt carrier.Rec
 	return c.Send(ctx, msg)
 }
 
-// judge turns what a carrier said into an outcome.
-func (l *Loop) judge(j job, receipt carrier.Receipt, err error, out *store.Outcome) {
+// classify is carrier.Classify, and knows a send that was cut off by the end of
+// the drain.
+func (l *Loop) classify(err error) *carrier.Error {
 	failure := carrier.Classify(err)
+	if failure != nil && failure.Class == carrier.Unknown && l.sends.Err() != nil && errors.Is(err, context.Canceled) {
+		return &carrier.Error{Class: carrier.Unknown, Reason: reasonInterrupted, Cause: err}
+	}
+	return failure
+}
+
+// stuck puts a message back for which there is no route (any more).
+func (l *Loop) stuck(p *passage, err error, now time.Time) {
+	at, reason := now.Add(l.cfg.Backoff(p.m.Claims)), p.failure
+	var wait *routing.Wait
 	switch {
-	case failure == nil:
-		out.Status = store.MessageSent
-		if receipt.Delivered {
-			out.Status = store.MessageDelivered
+	case errors.As(err, &wait) && !wait.Down:
+		at, reason = wait.At, ""
+	case wait != nil:
+		if wait.At.After(at) {
+			at = wait.At
 		}
-		if len(receipt.Ref) > maxRef {
-			receipt.Ref = receipt.Ref[:maxRef]
+		reason = cmp.Or(reason, reasonDown)
+	case errors.Is(err, routing.ErrNone):
+		if p.redelivery() && p.failure == "" {
+			p.keep(time.Time{}) // all that are left may have it
+			return
 		}
-		out.CarrierRef = strings.ToValidUTF8(receipt.Ref, "")
-	case failure.Class == carrier.Rejected:
-		out.Status, out.Error = store.MessageFailed, failure.Reason
-	case failure.Class == carrier.Retryable:
-		l.again(j, l.cfg.Now(), failure.Reason, out)
+		if len(p.m.Taken) > 0 && p.failure == "" {
+			p.end(store.MessageFailed, cmp.Or(p.m.Error, reasonRoute)) // all that are left had it
+			return
+		}
+		reason = cmp.Or(reason, reasonRoute)
+	default: // the drain has become urgent
+		at, reason = now, reasonReleased
+	}
+	l.again(p, now, at, reason)
+}
+
+// again puts the message back for another try at a time, or gives it up when
+// there are no tries left or its code will be dead by then. An empty reason
+// means that it waits for nothing but its turn.
+func (l *Loop) again(p *passage, now, at time.Time, reason string) {
+	m := p.m
+	if left := l.cfg.MaxClaims - m.Claims; left > 0 && left < l.cfg.MaxClaims/2 && !p.ageless {
+		// A message that had to wait often makes do with the claims that it has
+		// left until shortly before its code's death.
+		span := m.ExpiresAt.Add(-l.cfg.SendTimeout).Sub(now)
+		if sparing := now.Add(span / time.Duration(left)); sparing.After(at) {
+			at = sparing
+		}
+	}
+	// What comes due in the last moment would be found after the code's death.
+	hopeless := m.Claims >= l.cfg.MaxClaims || p.dead(at.Add(l.cfg.Poll))
+	switch {
+	case p.redelivery() && hopeless:
+		p.keep(time.Time{})
+	case p.redelivery():
+		p.keep(at)
+	case hopeless:
+		p.out.Status, p.out.Error = store.MessageFailed, cmp.Or(reason, p.failure, reasonTurn)
 	default:
-		out.Status, out.Error = store.MessageUnknown, failure.Reason
-		if l.sends.Err() != nil && errors.Is(err, context.Canceled) {
-			out.Error = reasonInterrupted
-		}
+		p.out.Status, p.out.RetryAt, p.out.Error = store.MessageQueued, at, reason
+	}
+	if reason == "" {
+		l.expectTurn(at)
 	}
 }
 
-// again puts the message back for another try, or gives it up when there are no
-// tries left or its code will be dead by then.
-func (l *Loop) again(j job, now time.Time, reason string, out *store.Outcome) {
-	out.Error = reason
-	at := now.Add(l.cfg.Backoff(j.m.Claims))
-	if j.m.Claims >= l.cfg.MaxClaims || !j.ageless && !at.Before(j.m.ExpiresAt) {
-		out.Status = store.MessageFailed
-		return
+// finish hands the outcome to the recorder.
+func (l *Loop) finish(p *passage, now time.Time) {
+	if !p.kept {
+		l.cfg.Metrics.Outcome(p.out.Route, p.out.Status, p.out.Error, now.Sub(p.m.CreatedAt))
 	}
-	out.Status, out.RetryAt = store.MessageQueued, at
-}
-
-// finish hands an outcome to the recorder.
-func (l *Loop) finish(j job, out store.Outcome, now time.Time) {
-	l.cfg.Metrics.Outcome(out.Route, out.Status, out.Error, now.Sub(j.m.CreatedAt))
-	l.record.add(entry{outcome: out, until: j.until})
+	l.record.add(entry{outcome: p.out, until: p.until})
 }
 
 // logPanic logs where a panic came from. Of its value only the type is told,

@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"codeword/internal/carrier"
-	"codeword/internal/store"
 )
 
 // watch knows the workers and what each is sending, so that a carrier which
-// ignores its context does not take the workers away one by one.
+// does not answer, or even ignores its context, does not take the workers away
+// one by one.
 type watch struct {
 	mu    sync.Mutex
 	slots map[*slot]struct{}
@@ -19,40 +19,50 @@ type watch struct {
 // slot is what one worker is doing.
 type slot struct {
 	mu       sync.Mutex
-	sending  bool
+	passage  *passage // nil while nothing is sent
+	deadline time.Time
 	reported bool // the watch has told the outcome of this send
 	replaced bool // another worker was started in place of this one
-	job      job
-	outcome  store.Outcome
-	deadline time.Time
 }
 
 // begin notes that a send begins, which should end by the deadline.
-func (s *slot) begin(j job, out store.Outcome, deadline time.Time) {
+func (s *slot) begin(p *passage, deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sending, s.job, s.outcome, s.deadline = true, j, out, deadline
+	s.passage, s.deadline = p, deadline
 }
 
-// end notes that the send has returned.
+// end notes that the send has returned. If it was reported, its passage is not
+// the worker's any more.
 func (s *slot) end() (reported, replaced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reported, replaced = s.reported, s.replaced
-	s.sending, s.reported = false, false
+	s.passage, s.reported = nil, false
 	return reported, replaced
 }
 
-// overdue tells whether the send should have ended before now. It says so
-// once per send; from then on the outcome is the caller's to report.
-func (s *slot) overdue(now time.Time, replace bool) (job, store.Outcome, bool) {
+// overdue returns what should have been sent before now, once; from then on the
+// outcome is the caller's to report.
+func (s *slot) overdue(now time.Time) *passage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.sending || s.reported || !s.deadline.Before(now) {
-		return job{}, store.Outcome{}, false
+	if s.passage == nil || s.reported || !s.deadline.Before(now) {
+		return nil
 	}
-	s.reported, s.replaced = true, replace
-	return s.job, s.outcome, true
+	s.reported = true
+	return s.passage
+}
+
+// slow tells whether a send that should end by the deadline still runs, once.
+func (s *slot) slow(deadline time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.passage == nil || s.replaced || s.deadline.After(deadline) {
+		return false
+	}
+	s.replaced = true
+	return true
 }
 
 func (w *watch) add() *slot {
@@ -83,14 +93,18 @@ func (w *watch) list() []*slot {
 }
 
 const (
-	watchEvery = time.Second
+	watchEvery = 500 * time.Millisecond
 	// grace is how long a carrier may take to return after its deadline.
 	grace = 2 * time.Second
+	// patience is how long a send takes before its worker is replaced while
+	// messages wait. It is longer than the router takes to see that a route has
+	// stalled, so that the new worker goes elsewhere.
+	patience = 2500 * time.Millisecond
 )
 
-// watchSends reports hanging sends as unknown and replaces their workers. At
-// most as many workers hang and are replaced as there should be; when that many
-// more hang, all of them wait, and with them the queue.
+// watchSends replaces the workers of slow sends and reports hanging ones as
+// unknown. At most as many workers are replaced as there should be; when that
+// many more hang, all of them wait, and with them the queue.
 func (l *Loop) watchSends(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -100,21 +114,19 @@ func (l *Loop) watchSends(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		late := l.cfg.Now().Add(-grace)
+		now := l.cfg.Now()
 		slots := l.watch.list()
-		total := len(slots)
+		spare := 2*l.cfg.Workers - len(slots)
 		for _, s := range slots {
-			replace := total < 2*l.cfg.Workers
-			j, out, ok := s.overdue(late, replace)
-			if !ok {
-				continue
+			p := s.overdue(now.Add(-grace))
+			if p != nil {
+				l.cfg.Log.ErrorContext(ctx, "delivery: a carrier ignores its deadline", "route", p.leg.Route, "message", p.m.ID.String())
+				p.settle(carrier.Receipt{}, &carrier.Error{Class: carrier.Unknown, Reason: carrier.ReasonTimeout}, now)
+				l.finish(p, now)
 			}
-			l.cfg.Log.ErrorContext(ctx, "delivery: a carrier ignores its deadline",
-				"route", out.Route, "message", j.m.ID.String(), "replaced", replace)
-			out.Status, out.Error = store.MessageUnknown, carrier.ReasonTimeout
-			l.finish(j, out, l.cfg.Now())
-			if replace {
-				total++
+			needed := p != nil || len(l.jobs) > 0
+			if needed && spare > 0 && s.slow(now.Add(l.cfg.SendTimeout-patience)) {
+				spare--
 				go l.work(l.watch.add())
 			}
 		}

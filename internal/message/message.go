@@ -1,4 +1,6 @@
-// Package message writes the text that a phone receives.
+// Package message writes the texts that a phone receives: in the language of
+// its owner, from a client's template or a built-in one, counted in segments
+// before any is sent. It also reads the keywords that come back.
 package message
 
 import (
@@ -29,13 +31,3 @@ func (Text) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText implements [encoding.TextMarshaler] with what [Text.String]
 // returns, so that a struct logged or answered as JSON does not leak a code.
 func (Text) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// Render returns the text that brings a code. The code comes first, where
-// notifications and the code autofill of phones look for it.
-//
-// With a brand of at most 32 bytes in the GSM-7 alphabet (3GPP TS 23.038,
-// section 6.2.1) and a code of at most 10 digits the text is GSM-7 and fits one
-// segment of 160 septets.
-func Render(brand, code string) Text {
-	return Text(code + " is your " + brand + " verification code. Don't share it.")
-}

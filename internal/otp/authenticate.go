@@ -42,7 +42,11 @@ func (s *Service) Authenticate(ctx context.Context, in AuthenticateRequest) (sto
 	if in.Principal != nil {
 		attempt.Binding = in.Principal.Binding()
 	}
-	return s.store.Attempt(ctx, attempt)
+	granted, err := s.store.Attempt(ctx, attempt)
+	if err == nil {
+		s.verified(id)
+	}
+	return granted, err
 }
 
 // failuresOf is the phone's budget of wrong codes; test clients have none.

@@ -50,6 +50,9 @@ type bed struct {
 	lines  lines
 	now    time.Time
 	queued atomic.Int64
+	// admit, if any, is asked for each send; verified are the phones that were.
+	admit    func(*tenant.Client) error
+	verified []store.PhoneID
 	*otp.Service
 	test, live *tenant.Client
 }
@@ -82,6 +85,13 @@ func (b *bed) use(ring *keyring.Ring) {
 	b.Service = otp.New(otp.Config{
 		Store: b.store, Keys: ring, Sessions: sessions, Lines: b,
 		Now: now, Queued: func() { b.queued.Add(1) },
+		Admit: func(c *tenant.Client) error {
+			if b.admit == nil {
+				return nil
+			}
+			return b.admit(c)
+		},
+		Verified: func(id store.PhoneID) { b.verified = append(b.verified, id) },
 	})
 }
 
@@ -132,11 +142,11 @@ func (b *bed) verify(c *tenant.Client, id, code string) (store.Session, error) {
 // messages are those of a client, newest first.
 func (b *bed) messages(c *tenant.Client) []store.Message {
 	b.t.Helper()
-	list, err := b.store.Messages(b.t.Context(), store.MessageQuery{Clients: []string{c.ID}, Limit: 100})
+	page, err := b.store.Messages(b.t.Context(), store.MessageQuery{Clients: []string{c.ID}, Limit: 100})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return list
+	return page.Messages
 }
 
 // code is the one in the client's newest message.

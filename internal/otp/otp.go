@@ -59,6 +59,12 @@ type Config struct {
 	Now   func() time.Time
 	// Queued is called after a message was queued durably. It must not block.
 	Queued func()
+	// Admit is asked before a message is queued for the client, and refuses with
+	// fault.Unavailable what could not be delivered in time. Nil admits all.
+	Admit func(*tenant.Client) error
+	// Verified is called after the phone's owner gave the right code. It must
+	// not block. Nil: nobody wants to know.
+	Verified func(store.PhoneID)
 }
 
 // Service is the two calls.
@@ -69,13 +75,21 @@ type Service struct {
 	lines    phone.LineTyper
 	now      func() time.Time
 	queued   func()
+	admit    func(*tenant.Client) error
+	verified func(store.PhoneID)
 }
 
 // New returns a Service.
 func New(cfg Config) *Service {
+	if cfg.Admit == nil {
+		cfg.Admit = func(*tenant.Client) error { return nil }
+	}
+	if cfg.Verified == nil {
+		cfg.Verified = func(store.PhoneID) {}
+	}
 	return &Service{
-		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions,
-		lines: cfg.Lines, now: cfg.Now, queued: cfg.Queued,
+		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines,
+		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, verified: cfg.Verified,
 	}
 }
 
@@ -88,6 +102,9 @@ type SendRequest struct {
 	PhoneNumber string
 	// EndUser is the end user's address; invalid when it is not known.
 	EndUser netip.Addr
+	// AcceptLanguage is the header of that name (RFC 9110, section 12.5.4): in
+	// which languages the end user wants the message. It may hold anything.
+	AcceptLanguage string
 	// IdempotencyKey is empty when the caller gave none; Body is then unused.
 	IdempotencyKey string
 	Body           []byte
@@ -109,6 +126,9 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 	now := s.now()
 	number, outcome, err := s.check(ctx, in.Client, in.PhoneNumber)
 	if err != nil {
+		return SendResult{}, err
+	}
+	if err := s.admit(in.Client); err != nil {
 		return SendResult{}, err
 	}
 	start, err := s.start(in, number, now)
@@ -188,6 +208,7 @@ func (s *Service) start(in SendRequest, number phone.Number, now time.Time) (sto
 		},
 		MaxAttempts: c.Settings.MaxAttempts,
 		Message:     store.NewMessageID(),
+		Locale:      c.Texts.Locale(in.AcceptLanguage),
 	}
 	if in.Principal != nil {
 		out.Challenge.Binding = in.Principal.Binding()

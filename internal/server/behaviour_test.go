@@ -201,14 +201,14 @@ func TestEveryRouteIsInTheDescriptionAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, route := range v.Routes() {
-		path := strings.ReplaceAll(route.Path, "{asset}", "page.js")
-		if got := f.do(route.Method, path, ""); got.status == 404 || got.status == 405 {
+		path := strings.NewReplacer("{asset}", "page.js", "{route}", "main").Replace(route.Path)
+		if got := f.do(route.Method, path, "", signed); got.status == 404 || got.status == 405 {
 			t.Errorf("%s: %d", route, got.status)
 		}
 	}
 	// That there is no other route is what the validator says of every answer:
 	// it demands 404 or 405 for what the description lacks.
-	for _, path := range []string{"/", "/v1", "/v1/", "/v1/auth", "/metrics", "/debug/pprof/", "/admin/v1/inbox", "/inbox", "/docs.html"} {
+	for _, path := range []string{"/", "/v1", "/v1/", "/v1/auth", "/metrics", "/debug/pprof/", "/admin/v1/inbox", "/inbox", "/docs.html", "/v1/carriers", "/v1/carriers/main", "/v1/carriers//events", "/v1/carriers/main/events/"} {
 		f.do("GET", path, "")
 	}
 }
@@ -481,6 +481,11 @@ func TestNewRefusesWhatIsIncomplete(t *testing.T) {
 	}
 	if _, err := server.New(server.Config{Clients: fakeClients{}, OTP: &fakeOTP{}, Sessions: &fakeSessions{}, Health: &fakeHealth{}, MaxInFlight: -1}); err == nil {
 		t.Error("a server without places")
+	}
+	if _, err := server.New(server.Config{
+		Clients: fakeClients{}, OTP: &fakeOTP{}, Sessions: &fakeSessions{}, Health: &fakeHealth{}, Callbacks: &fakeCarriers{},
+	}); err == nil {
+		t.Error("a server that takes callbacks to nowhere")
 	}
 	if _, err := server.NewListener(server.ListenConfig{}); err == nil {
 		t.Error("a listener without a handler")

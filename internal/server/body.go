@@ -33,20 +33,25 @@ func refuseBody(status int, detail string) error {
 	return &problem{status: status, code: api.CodeInvalidBody, cause: errors.New(detail)}
 }
 
-// readBody reads the body of the request into x.body.
-//
-// The place at the gate is given back meanwhile: how long the caller takes to
-// send is the caller's doing, and slow ones must not keep others out.
-func (x *exchange) readBody() error {
+// readJSON reads the body of a call into x.body.
+func (x *exchange) readJSON() error {
 	if !isJSON(x.r.Header["Content-Type"]) {
 		return refuseBody(http.StatusUnsupportedMediaType, "media type is not application/json")
 	}
+	return x.readBody(api.MaxBodyBytes)
+}
+
+// readBody reads a body of at most limit bytes into x.body.
+//
+// The place at the gate is given back meanwhile: how long the caller takes to
+// send is the caller's doing, and slow ones must not keep others out.
+func (x *exchange) readBody(limit int) error {
 	for _, coding := range x.r.Header["Content-Encoding"] {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
 			return refuseBody(http.StatusUnsupportedMediaType, "body is encoded")
 		}
 	}
-	if x.r.ContentLength > api.MaxBodyBytes {
+	if x.r.ContentLength > int64(limit) {
 		return refuseBody(http.StatusRequestEntityTooLarge, "body is too large")
 	}
 	if x.admitted {
@@ -54,7 +59,7 @@ func (x *exchange) readBody() error {
 		x.admitted = false
 	}
 	var err error
-	if x.body, err = readAll(x.r.Body, x.body[:0]); err != nil {
+	if x.body, err = readAll(x.r.Body, x.body[:0], limit); err != nil {
 		return err
 	}
 	if x.admitted = x.s.gate.enter(); !x.admitted {
@@ -63,8 +68,8 @@ func (x *exchange) readBody() error {
 	return nil
 }
 
-// readAll reads into b, at most MaxBodyBytes.
-func readAll(r io.Reader, b []byte) ([]byte, error) {
+// readAll reads into b, at most limit bytes.
+func readAll(r io.Reader, b []byte, limit int) ([]byte, error) {
 	if cap(b) == 0 {
 		b = make([]byte, 0, 512)
 	}
@@ -72,7 +77,7 @@ func readAll(r io.Reader, b []byte) ([]byte, error) {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		switch {
-		case len(b) > api.MaxBodyBytes:
+		case len(b) > limit:
 			return b, refuseBody(http.StatusRequestEntityTooLarge, "body is too large")
 		case errors.Is(err, io.EOF):
 			return b, nil

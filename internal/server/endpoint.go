@@ -38,7 +38,7 @@ func adapt[Req, Resp any](c call[Req, Resp]) handle {
 		}
 		var in Req
 		if c.decode != nil {
-			if err := x.readBody(); err != nil {
+			if err := x.readJSON(); err != nil {
 				return x.refreshed(ctx, err)
 			}
 			var err error
@@ -69,6 +69,7 @@ const (
 	keyClientSecret   = "Ratio-Client-Secret" //nolint:gosec // the name of a header
 	keyFingerprint    = "Ratio-Device-Fingerprint"
 	keyIdempotencyKey = "Idempotency-Key"
+	keyAcceptLanguage = "Accept-Language"
 	keyRefresh        = "Ratio-Authentication-Refresh"
 )
 

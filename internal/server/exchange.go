@@ -27,6 +27,8 @@ type exchange struct {
 
 	client    *tenant.Client
 	principal *session.Principal
+	// carrier is the route that a callback claims to be of; it is one of ours.
+	carrier string
 
 	// What the answer was; status is zero until there is one.
 	status int

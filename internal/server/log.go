@@ -40,6 +40,9 @@ func (x *exchange) log(took time.Duration) {
 	if x.client != nil {
 		attrs = append(attrs, slog.String("client", x.client.ID))
 	}
+	if x.carrier != "" {
+		attrs = append(attrs, slog.String("carrier_route", x.carrier))
+	}
 	if x.mask != "" {
 		attrs = append(attrs, slog.String("phone_mask", x.mask))
 	}

@@ -15,8 +15,9 @@ import (
 const codeOK = "OK"
 
 type metrics struct {
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	callbacks *prometheus.CounterVec
 }
 
 // routeMetrics are the series of a route that the hot path needs, looked up
@@ -39,6 +40,10 @@ func newMetrics(reg prometheus.Registerer, g *gate) (*metrics, error) {
 			Help:    "Time from the header of a request to its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"route"}),
+		callbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "codeword_carrier_callbacks_total",
+			Help: "Callbacks to a route of a carrier by what became of them: taken, forged, stale, malformed, failed.",
+		}, []string{"route", "result"}),
 	}
 	if reg == nil {
 		return m, nil
@@ -47,7 +52,7 @@ func newMetrics(reg prometheus.Registerer, g *gate) (*metrics, error) {
 		Name: "codeword_http_requests_in_flight",
 		Help: "Requests that are being worked on.",
 	}, func() float64 { return float64(g.in.Load()) })
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.callbacks, inFlight} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("server: metrics: %w", err)
 		}

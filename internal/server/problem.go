@@ -46,12 +46,14 @@ func refuse(code api.Code, detail string) *problem {
 }
 
 // The challenges of a 401 (RFC 9110 section 11.6.1), shared and never changed.
-// There is no registered scheme for a pair of header fields or for a code.
+// There is no registered scheme for a pair of header fields, for a code, or for
+// the signatures of carriers.
 var (
 	challengeClient  = []string{`ClientSecret realm="codeword"`}
 	challengeMissing = []string{`Bearer realm="codeword"`}
 	challengeBearer  = []string{`Bearer realm="codeword", error="invalid_token"`} // RFC 6750 section 3.1
 	challengeCode    = []string{`OTP realm="codeword"`}
+	challengeCarrier = []string{`CarrierSignature realm="codeword"`}
 )
 
 var yes, no = true, false

@@ -15,8 +15,8 @@ type handle func(x *exchange) error
 // endpoint is a row of the route table.
 type endpoint struct {
 	method string
-	// path is matched literally; one that ends in a slash stands for
-	// everything below.
+	// path is matched literally, but for a part in braces, which stands for one
+	// segment; one that ends in a slash stands for everything below.
 	path  string
 	serve handle
 }
@@ -34,6 +34,7 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodGet, api.PathOpenIDConfiguration, s.openIDConfiguration()},
 		{http.MethodGet, api.PathHealth, s.healthz()},
 		{http.MethodGet, api.PathReady, s.readyz()},
+		{http.MethodPost, api.PathCarrierEvents, s.carrierEvents()},
 		{http.MethodGet, api.PathDocs, docs},
 		{http.MethodGet, api.PathDocs + "/", docs},
 	}

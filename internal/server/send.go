@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 
 	"codeword/api"
@@ -54,6 +55,10 @@ func (s *Server) runSend(ctx context.Context, x *exchange, in sendBody) (otp.Sen
 		Principal:   x.principal,
 		PhoneNumber: in.phone,
 		EndUser:     x.endUser(),
+	}
+	if languages := x.r.Header[keyAcceptLanguage]; len(languages) > 0 {
+		// Several lines are one list (RFC 9110 section 5.3).
+		request.AcceptLanguage = strings.Join(languages, ",")
 	}
 	if in.key != "" {
 		if !s.running.begin(x.client.ID, in.key) {

@@ -1,6 +1,6 @@
 // Package server is the public HTTP edge. It turns requests into calls of the
 // domain and their results into the documents of package api; it knows no
-// engine and no carrier.
+// engine and no carrier's package.
 //
 // One table (routes.go) lists every endpoint, and one adapter (endpoint.go)
 // carries each request through the same steps, so that an endpoint cannot
@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"codeword/internal/carrier"
 	"codeword/internal/otp"
 	"codeword/internal/session"
 	"codeword/internal/store"
@@ -57,6 +58,20 @@ type Health interface {
 	Ready(ctx context.Context) error
 }
 
+// Callbacks knows the routes whose carriers report over HTTP.
+type Callbacks interface {
+	// Callback returns what reads the callbacks of a route; false when there is
+	// no such route or its carrier does not report over HTTP.
+	Callback(route string) (carrier.Callback, bool)
+}
+
+// Intake takes what carriers report.
+type Intake interface {
+	// Handle returns nil once the reports are durable. An error that wraps
+	// carrier.ErrMalformed says that repeating them is of no use.
+	Handle(ctx context.Context, route string, r carrier.Reports) error
+}
+
 // Defaults of Config.
 const (
 	DefaultMaxInFlight = 512
@@ -68,6 +83,9 @@ type Config struct {
 	OTP      OTP
 	Sessions Sessions
 	Health   Health
+	// Callbacks and Intake serve the callbacks of carriers; nil for none.
+	Callbacks Callbacks
+	Intake    Intake
 	// TrustedProxies are the peers whose X-Forwarded-For is believed. With none
 	// the header is ignored, since callers could write it themselves.
 	TrustedProxies []netip.Prefix
@@ -94,6 +112,8 @@ type Server struct {
 	metrics  *metrics
 	pool     sync.Pool
 	running  running
+	// callbacks counts those that are worked on.
+	callbacks atomic.Int64
 	ready    readiness
 	draining atomic.Bool
 }
@@ -103,6 +123,9 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	if cfg.Clients == nil || cfg.OTP == nil || cfg.Sessions == nil || cfg.Health == nil {
 		return nil, errors.New("server: Clients, OTP, Sessions and Health are required")
+	}
+	if (cfg.Callbacks == nil) != (cfg.Intake == nil) {
+		return nil, errors.New("server: Callbacks and Intake go together")
 	}
 	if cfg.MaxInFlight < 0 {
 		return nil, errors.New("server: MaxInFlight is negative")

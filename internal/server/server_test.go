@@ -163,6 +163,7 @@ type fixture struct {
 	otp      *fakeOTP
 	sessions *fakeSessions
 	health   *fakeHealth
+	carriers *fakeCarriers
 	registry *prometheus.Registry
 	log      *syncBuffer
 }
@@ -188,11 +189,11 @@ func newFixture(t *testing.T, change func(*server.Config)) *fixture {
 	t.Helper()
 	f := &fixture{
 		t: t, otp: &fakeOTP{}, sessions: &fakeSessions{}, health: &fakeHealth{},
-		registry: prometheus.NewRegistry(), log: &syncBuffer{},
+		carriers: &fakeCarriers{}, registry: prometheus.NewRegistry(), log: &syncBuffer{},
 	}
 	cfg := server.Config{
 		Clients: fakeClients{}, OTP: f.otp, Sessions: f.sessions, Health: f.health,
-		Registry: f.registry, Now: func() time.Time { return testNow },
+		Callbacks: f.carriers, Intake: f.carriers, Registry: f.registry, Now: func() time.Time { return testNow },
 		Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {

@@ -37,6 +37,13 @@ func NewChallengeID() (id ChallengeID) {
 // NewMessageID returns an id that sorts after those made before it.
 func NewMessageID() MessageID { return MessageID(uuid.Must(uuid.NewV7())) }
 
+// ParseMessageID reads the canonical form, 36 lower-case characters, and nothing
+// else.
+func ParseMessageID(s string) (MessageID, bool) {
+	id, ok := ParsePhoneID(s)
+	return MessageID(id), ok
+}
+
 // ParsePhoneID reads the canonical form, 36 lower-case characters, and nothing
 // else.
 func ParsePhoneID(s string) (PhoneID, bool) {

@@ -82,6 +82,8 @@ type Start struct {
 	// is dead, and a send starts a fresh one.
 	MaxAttempts int
 	Message     MessageID
+	// Locale is the BCP 47 tag of the message's text.
+	Locale string
 	// Charges are at most four; more is fault.Internal.
 	Charges []Charge
 	// PhoneLimits is nil when the phone is not limited (test clients).
@@ -118,6 +120,8 @@ type PhoneMark struct {
 	Former []PhoneID
 	Sealed []byte
 	Mark   Mark
+	// KnownOnly: a phone that is not known stays so; fault.NotFound.
+	KnownOnly bool
 }
 
 // Attempt is the intent behind an authenticate: count, judge, consume and

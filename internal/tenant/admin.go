@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -133,30 +135,28 @@ func mergeSettings(stored, patch []byte) ([]byte, error) {
 	if err := knownNames(changes); err != nil {
 		return nil, err
 	}
-	merged, err := json.Marshal(mergePatch(fields, changes), json.Deterministic(true))
+	fields = mergePatch(fields, changes)
+	merged, err := json.Marshal(fields, json.Deterministic(true))
 	if err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
 	if _, err := ParseSettings(merged); err != nil {
 		return nil, err
 	}
-	return merged, nil
+	delete(fields, formerRoute)
+	return json.Marshal(fields, json.Deterministic(true))
 }
 
 // knownNames refuses a name that is no setting. ParseSettings would not see
 // one that is set to null, since the merge removes it.
 func knownNames(changes map[string]any) error {
-	all, err := json.Marshal(Defaults(), json.OmitZeroStructFields(false))
-	if err != nil {
-		return err
+	known := map[string]bool{formerRoute: true}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Settings]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		known[name] = true
 	}
-	var known map[string]any
-	if err := json.Unmarshal(all, &known); err != nil {
-		return err
-	}
-	known["trustedIssuers"] = nil // left out when empty
 	for name := range changes {
-		if _, ok := known[name]; !ok {
+		if !known[name] {
 			return fmt.Errorf("settings: unknown setting %q", name)
 		}
 	}

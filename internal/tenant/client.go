@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"codeword/internal/message"
 	"codeword/internal/phone"
 	"codeword/internal/store"
 )
@@ -14,7 +15,9 @@ type Client struct {
 	Disabled bool
 	Settings Settings
 	// Regions is Settings.AllowedRegions, parsed.
-	Regions  phone.Regions
+	Regions phone.Regions
+	// Texts are what the phones get.
+	Texts    *message.Texts
 	Revision int64
 
 	secrets []store.Secret
@@ -51,6 +54,10 @@ func Parse(row store.Client) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	texts, _, err := settings.Texts()
+	if err != nil {
+		return nil, err
+	}
 	return &Client{
 		ID:       row.ID,
 		Name:     row.Name,
@@ -58,6 +65,7 @@ func Parse(row store.Client) (*Client, error) {
 		Disabled: !row.DisabledAt.IsZero(),
 		Settings: settings,
 		Regions:  regions,
+		Texts:    texts,
 		Revision: row.Revision,
 		secrets:  row.Secrets,
 	}, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"codeword/internal/guard"
+	"codeword/internal/message"
 	"codeword/internal/phone"
 )
 
@@ -105,11 +106,30 @@ type Settings struct {
 	SessionIdle Duration `json:"sessionIdle"`
 	// TrustedIssuers may vouch for users; see TrustedIssuer.
 	TrustedIssuers []TrustedIssuer `json:"trustedIssuers,omitempty"`
-	// Route is where the messages go. "inbox" is the only one so far.
-	Route string `json:"route"`
+	// Routes names the routes that the messages of a live client may take; empty:
+	// all. Test clients' messages take none: they only reach the inbox.
+	Routes []string `json:"routes,omitempty"`
+	// Locale is the language of a message when the caller asks for none that
+	// there is, a BCP 47 tag.
+	Locale string `json:"locale"`
+	// Locales, when not empty, are the only languages in which texts are written,
+	// beside Locale and those of Templates; empty: all that there are texts in.
+	Locales []string `json:"locales,omitempty"`
+	// Templates are texts by language tag, in the place of the built-in ones, with
+	// {code} and {brand} in them.
+	Templates map[string]string `json:"templates,omitempty"`
+	// MaxSegments is how many SMS a text may take, 1 to 4.
+	MaxSegments int `json:"maxSegments"`
+	// WebOTPDomain, when set, ends each text with "@domain #code", by which a
+	// browser offers the code on that site alone.
+	WebOTPDomain string `json:"webOtpDomain,omitempty"`
+	// AndroidAppHash, when set, ends each text with the 11 characters by which
+	// Android's SMS Retriever finds the app.
+	AndroidAppHash string `json:"androidAppHash,omitempty"`
 }
 
-// RouteInbox shows messages on the admin listener instead of sending them.
+// RouteInbox is the route that shows messages on the admin listener instead of
+// sending them.
 const RouteInbox = "inbox"
 
 // Defaults is the policy of a client that configures nothing.
@@ -127,7 +147,8 @@ func Defaults() Settings {
 		AllowedRegions: []string{"US"},
 		TokenLifetime:  Duration(5 * time.Minute),
 		SessionIdle:    Duration(10 * time.Minute),
-		Route:          RouteInbox,
+		Locale:         "en",
+		MaxSegments:    1,
 	}
 }
 
@@ -140,11 +161,35 @@ func ParseSettings(raw []byte) (Settings, error) {
 		if jsontext.Value(raw).Kind() != '{' {
 			return Settings{}, errors.New("settings: not a JSON object")
 		}
-		if err := json.Unmarshal(raw, &s, json.RejectUnknownMembers(true)); err != nil {
+		in := struct {
+			*Settings
+			formerSettings
+		}{Settings: &s}
+		if err := json.Unmarshal(raw, &in, json.RejectUnknownMembers(true)); err != nil {
 			return Settings{}, fmt.Errorf("settings: %w", err)
+		}
+		if err := in.check(); err != nil {
+			return s, errors.Join(err, s.Validate())
 		}
 	}
 	return s, s.Validate()
+}
+
+// formerSettings are read, so that what the release before wrote is not refused,
+// and mean nothing any more.
+type formerSettings struct {
+	// Route was where the messages went; there was but one place.
+	Route string `json:"route,omitempty"`
+}
+
+// formerRoute is the JSON name of formerSettings.Route.
+const formerRoute = "route"
+
+func (f formerSettings) check() error {
+	if f.Route != "" && f.Route != RouteInbox {
+		return fmt.Errorf("route: %q is not known; name routes in routes", f.Route)
+	}
+	return nil
 }
 
 // Validate reports every rule that the settings break, joined.
@@ -155,8 +200,8 @@ func (s Settings) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(printable(s.Brand, maxBrand), "brand: 1 to %d bytes of printable text", maxBrand)
-	check(s.CodeLength >= 4 && s.CodeLength <= 10, "codeLength: %d is not within 4 to 10", s.CodeLength)
+	check(s.CodeLength >= minCode && s.CodeLength <= maxCode,
+		"codeLength: %d is not within %d to %d", s.CodeLength, minCode, maxCode)
 	check(within(s.CodeLifetime, time.Minute, 15*time.Minute), "codeLifetime: not within 1m to 15m")
 	check(s.MaxAttempts >= 1 && s.MaxAttempts <= 10, "maxAttempts: %d is not within 1 to 10", s.MaxAttempts)
 	check(within(s.TokenLifetime, 30*time.Second, 24*time.Hour), "tokenLifetime: not within 30s to 24h")
@@ -182,7 +227,9 @@ func (s Settings) Validate() error {
 	if _, err := phone.ParseRegions(s.AllowedRegions); err != nil {
 		errs = append(errs, fmt.Errorf("allowedRegions: %w", err))
 	}
-	check(s.Route == RouteInbox, "route: %q is not known; there is %q", s.Route, RouteInbox)
+	check(s.Locale != "", "locale: empty")
+	check(s.MaxSegments != 0, "maxSegments: 0 is not within 1 to %d", message.MaxSegments)
+	errs = append(errs, s.checkRoutes(), s.checkTexts())
 	issuers := make(map[string]bool)
 	for i, t := range s.TrustedIssuers {
 		check(!issuers[t.Issuer], "trustedIssuers[%d]: issuer is in the list already", i)
@@ -194,10 +241,67 @@ func (s Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
-// maxBrand and maxName bound what operators name, in bytes.
+// checkTexts checks what the texts are made of. That of codeLength is told
+// elsewhere.
+func (s Settings) checkTexts() error {
+	if s.CodeLength < minCode || s.CodeLength > maxCode {
+		s.CodeLength = maxCode
+	}
+	_, _, err := s.Texts()
+	return err
+}
+
+// Texts compiles the texts of the client. Besides, it tells what an operator
+// should know of them, a sentence each; see message.Compile.
+func (s Settings) Texts() (*message.Texts, []string, error) {
+	return message.Compile(message.Config{
+		Brand:         s.Brand,
+		Templates:     s.Templates,
+		Locale:        s.Locale,
+		Locales:       s.Locales,
+		WebOTPDomain:  s.WebOTPDomain,
+		RetrieverHash: s.AndroidAppHash,
+		CodeLength:    s.CodeLength,
+		MaxSegments:   s.MaxSegments,
+	})
+}
+
+// maxRoutes bounds how many routes a client may name.
+const maxRoutes = 16
+
+func (s Settings) checkRoutes() error {
+	var errs []error
+	if len(s.Routes) > maxRoutes {
+		errs = append(errs, fmt.Errorf("routes: more than %d", maxRoutes))
+	}
+	seen := make(map[string]bool)
+	for i, name := range s.Routes {
+		if !isRouteName(name) {
+			errs = append(errs, fmt.Errorf("routes[%d]: %q is no name of a route (a-z, 0-9, - and _, at most 32)", i, name))
+		}
+		if seen[name] {
+			errs = append(errs, fmt.Errorf("routes[%d]: %q is in the list already", i, name))
+		}
+		seen[name] = true
+	}
+	return errors.Join(errs...)
+}
+
+// isRouteName reports whether name matches ^[a-z0-9][a-z0-9_-]{0,31}$.
+func isRouteName(name string) bool {
+	if name == "" || len(name) > 32 || name[0] == '-' || name[0] == '_' {
+		return false
+	}
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
+
+// maxName bounds the name of a client, in bytes.
+const maxName = 64
+
+// minCode and maxCode bound the length of codes, in digits.
 const (
-	maxBrand = 32
-	maxName  = 64
+	minCode = 4
+	maxCode = 10
 )
 
 // MaxPeriod is the longest period of a quota. Phones are kept for at least as

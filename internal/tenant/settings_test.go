@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 		if s.CodeLength != 6 || time.Duration(s.CodeLifetime) != 10*time.Minute || s.MaxAttempts != 5 ||
 			s.PhoneFailures.Max != 15 || s.PhoneDay.Max != 10 || s.PhoneBurst.Burst != 3 ||
 			time.Duration(s.TokenLifetime) != 5*time.Minute || time.Duration(s.SessionIdle) != 10*time.Minute ||
-			s.Route != tenant.RouteInbox || s.RequireAuthorization {
+			len(s.Routes) != 0 || s.Locale != "en" || s.MaxSegments != 1 || s.RequireAuthorization {
 			t.Errorf("%q: %+v is not the documented policy", raw, s)
 		}
 	}
@@ -79,7 +79,34 @@ func TestSettingsRules(t *testing.T) {
 		{`{"phoneFailures":{"period":"25h"}}`, "phoneFailures: period is over 24h"},
 		{`{"allowedRegions":["US","CA"]}`, `"CA"`},
 		{`{"allowedRegions":["us"]}`, `"us"`},
-		{`{"route":"pigeon"}`, "route"},
+		{`{"route":"pigeon"}`, "route: \"pigeon\" is not known"},
+		{`{"Route":"inbox"}`, "Route"},
+		{`{"route":7}`, "route"},
+		{`{"routes":"main"}`, "routes"},
+		{`{"routes":[""]}`, "routes[0]"},
+		{`{"routes":["main","Main"]}`, "routes[1]"},
+		{`{"routes":["-main"]}`, "routes[0]"},
+		{`{"routes":["_"]}`, "routes[0]"},
+		{`{"routes":["a/b"]}`, "routes[0]"},
+		{`{"routes":["mäin"]}`, "routes[0]"},
+		{`{"routes":["main\n"]}`, "routes[0]"},
+		{`{"routes":["` + strings.Repeat("x", 33) + `"]}`, "routes[0]"},
+		{`{"routes":["a","b","a"]}`, "routes[2]: \"a\" is in the list already"},
+		{`{"routes":[` + strings.Repeat(`"a",`, 16) + `"a"]}`, "routes: more than 16"},
+		{`{"locale":""}`, "locale"},
+		{`{"locale":"xx-"}`, "locale"},
+		{`{"locale":"de"}`, "locale: there is no text"},
+		{`{"locales":["es","de"]}`, "locales[1]"},
+		{`{"templates":{"en":"hi"}}`, "templates.en"},
+		{`{"templates":{"en":7}}`, "templates"},
+		{`{"templates":{"en":"{code}","en":"{code}"}}`, "duplicate"},
+		{`{"templates":{"en":"{code}` + strings.Repeat("x", 155) + `"}}`, "templates.en: takes 2 segments"},
+		{`{"codeLength":10,"templates":{"en":"{code}` + strings.Repeat("x", 151) + `"}}`, "templates.en: takes 2 segments"},
+		{`{"maxSegments":0}`, "maxSegments"},
+		{`{"maxSegments":5}`, "maxSegments"},
+		{`{"webOtpDomain":"localhost"}`, "webOtpDomain"},
+		{`{"webOtpDomain":"a.example","androidAppHash":"abcdefghijk"}`, "androidAppHash"},
+		{`{"androidAppHash":"abc"}`, "androidAppHash"},
 		{issuer(`"issuer":"http://id.example","audience":"a"`), "trustedIssuers[0]: issuer: must be https"},
 		{issuer(`"issuer":"id.example","audience":"a"`), "trustedIssuers[0]: issuer: not a URL"},
 		{issuer(`"issuer":"https://u:p@id.example","audience":"a"`), "trustedIssuers[0]: issuer: not a URL"},
@@ -113,6 +140,8 @@ func TestSettingsRules(t *testing.T) {
 	for _, raw := range []string{
 		`{"brand":"Café №1"}`, `{"codeLength":4}`, `{"codeLength":10}`, `{"codeLifetime":"15m"}`, `{"tokenLifetime":"30s"}`,
 		`{"sessionIdle":"5m"}`, `{"sessionIdle":"720h"}`, `{"phoneBurst":{"burst":0,"every":"0s"}}`,
+		`{"route":"inbox"}`, `{"route":""}`, `{"routes":[]}`, `{"routes":["inbox","main_1","0"]}`, `{"locale":"es","locales":["en","zh-TW"]}`,
+		`{"templates":{"en":"{code}","es-MX":"{brand} {code}"},"maxSegments":4}`, `{"webOtpDomain":"a.example"}`, `{"androidAppHash":"FA+9qCX9VSu"}`,
 		`{"phoneDay":{"max":0,"period":"0s"}}`, `{"allowedRegions":[]}`, `{"allowedRegions":["US","PR","VI","GU","AS","MP"]}`,
 		issuer(`"issuer":"http://127.0.0.1:9/x","audience":"a","algorithms":["EdDSA"]`), issuer(good + `},{"issuer":"https://id2.example","audience":"a"`),
 	} {
@@ -124,14 +153,61 @@ func TestSettingsRules(t *testing.T) {
 
 // TestAllErrorsAtOnce: whoever mends settings sees everything that is wrong.
 func TestAllErrorsAtOnce(t *testing.T) {
-	_, err := tenant.ParseSettings([]byte(`{"brand":"","codeLength":1,"maxAttempts":99,"route":"x","allowedRegions":["XX"]}`))
+	_, err := tenant.ParseSettings([]byte(`{"brand":"","codeLength":1,"maxAttempts":99,"route":"x","routes":["X"],"locale":"x","allowedRegions":["XX"]}`))
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"brand", "codeLength", "maxAttempts", "route", "allowedRegions"} {
+	for _, want := range []string{"brand", "codeLength", "maxAttempts", "route:", "routes[0]", "locale", "allowedRegions"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not among %v", want, err)
 		}
+	}
+}
+
+// TestFormerRoute: what the release before wrote is read, and gone with the next
+// change.
+func TestFormerRoute(t *testing.T) {
+	b := newBed(t)
+	row := store.Client{ID: "c", Name: "n", Settings: []byte(`{"brand":"B","route":"inbox"}`), CreatedAt: time.Unix(1, 0), Revision: 1}
+	if _, err := tenant.Parse(row); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.store.CreateClient(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	for _, patch := range []string{`{"routes":["main"]}`, `{"route":"inbox"}`, `{"route":null}`} {
+		row, err := b.Update(t.Context(), "c", "", []byte(patch))
+		if err != nil || string(row.Settings) != `{"brand":"B","routes":["main"]}` {
+			t.Errorf("%s: %s, %v", patch, row.Settings, err)
+		}
+	}
+	if _, err := b.Update(t.Context(), "c", "", []byte(`{"route":"main"}`)); err == nil || !strings.Contains(err.Error(), "name routes in routes") {
+		t.Error(err)
+	}
+}
+
+func TestTexts(t *testing.T) {
+	c, err := tenant.Parse(store.Client{ID: "c", Settings: []byte(
+		`{"brand":"B","codeLength":8,"locale":"fr","locales":["es"],"templates":{"en":"{brand}: {code}"},"webOtpDomain":"b.example"}`,
+	)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for header, want := range map[string]string{
+		"en":    "B: 12345678\n@b.example #12345678",
+		"es-MX": "12345678 es tu código de B. No lo compartas.\n@b.example #12345678",
+		"ru":    "12345678 est votre code de vérification B. Ne le partagez pas.\n@b.example #12345678",
+	} {
+		if got := string(c.Texts.Render(c.Texts.Locale(header), "12345678")); got != want {
+			t.Errorf("%s: %q, want %q", header, got, want)
+		}
+	}
+	s, err := tenant.ParseSettings([]byte(`{"brand":"Bob’s"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, warnings, err := s.Texts(); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "U+2019") {
+		t.Errorf("%q, %v", warnings, err)
 	}
 }
 

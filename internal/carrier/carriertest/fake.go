@@ -28,9 +28,11 @@ func Deliver() Step {
 	}
 }
 
-// Fail fails with class and reason.
+// Fail fails with class and reason; a shared reason has its effect.
 func Fail(class carrier.Class, reason string) Step {
-	return FailWith(&carrier.Error{Class: class, Reason: reason})
+	err := carrier.NewError(reason, nil)
+	err.Class = class
+	return FailWith(err)
 }
 
 // FailWith fails with any error.

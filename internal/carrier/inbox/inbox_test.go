@@ -10,10 +10,29 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	const none = "there is no provider behind the inbox"
 	carriertest.Run(t, carriertest.Subject{
-		New:      func(*testing.T) carrier.Carrier { return inbox.Carrier{} },
-		Accepted: "+16502530000",
-		Rejected: inbox.RejectedNumber,
+		Open: func(*testing.T, carriertest.Behavior) carriertest.Peer {
+			return carriertest.Peer{Carrier: inbox.Carrier{}}
+		},
+		To: func(b carriertest.Behavior) string {
+			if b == carriertest.BehaviorReject {
+				return inbox.RejectedNumber
+			}
+			return carriertest.Number
+		},
+		Lacks: map[carriertest.Behavior]string{
+			carriertest.BehaviorOptedOut:  none,
+			carriertest.BehaviorRetry:     none,
+			carriertest.BehaviorThrottle:  none,
+			carriertest.BehaviorAuth:      none,
+			carriertest.BehaviorUnknown:   none,
+			carriertest.BehaviorGarbage:   none,
+			carriertest.BehaviorFlood:     none,
+			carriertest.BehaviorSlow:      none,
+			carriertest.BehaviorCutBefore: none,
+			carriertest.BehaviorCutAfter:  none,
+		},
 	})
 }
 

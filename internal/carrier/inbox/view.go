@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"codeword/internal/fault"
-	"codeword/internal/message"
 	"codeword/internal/phone"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -28,12 +27,12 @@ const scanPages = 20
 // because its key was retired.
 const Unavailable = "[unavailable]"
 
-// Config is what a View looks through. All fields but Render are required.
+// Config is what a View looks through. All fields are required.
 type Config struct {
 	// Clients lists all clients; the view picks those of the inbox.
 	Clients func(context.Context) ([]*tenant.Client, error)
 	// Messages reads the message log, newest first.
-	Messages func(context.Context, store.MessageQuery) ([]store.Message, error)
+	Messages func(context.Context, store.MessageQuery) (store.MessagePage, error)
 	// Open decrypts the number of a message whose Sealed is not empty.
 	Open func(store.Message) (phone.Number, error)
 	// Code derives the code of a message.
@@ -41,11 +40,11 @@ type Config struct {
 	// PhoneIDs tells under which ids, one per index key, the number may be
 	// known to the client.
 	PhoneIDs func(*tenant.Client, phone.Number) ([]store.PhoneID, error)
-	// Render writes the text; message.Render if nil.
-	Render func(brand, code string) message.Text
+	// Shown tells whether the client's messages go to the inbox.
+	Shown func(*tenant.Client) bool
 }
 
-// View shows the messages of all clients whose route is the inbox. It is safe
+// View shows the messages of all clients whose messages go to the inbox. It is safe
 // for concurrent use.
 type View struct {
 	cfg Config
@@ -53,9 +52,6 @@ type View struct {
 
 // NewView returns a View.
 func NewView(cfg Config) *View {
-	if cfg.Render == nil {
-		cfg.Render = message.Render
-	}
 	return &View{cfg: cfg}
 }
 
@@ -121,12 +117,11 @@ func (v *View) List(ctx context.Context, q Query) ([]Entry, error) {
 		return entries, nil
 	}
 	for range scanPages {
-		rows, err := v.cfg.Messages(ctx, query)
+		page, err := v.cfg.Messages(ctx, query)
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range rows {
-			query.Before = m.ID
+		for _, m := range page.Messages {
 			e, ok := v.entry(m, clients[m.Client])
 			if !ok {
 				continue
@@ -135,7 +130,7 @@ func (v *View) List(ctx context.Context, q Query) ([]Entry, error) {
 				return entries, nil
 			}
 		}
-		if len(rows) < query.Limit {
+		if query.Before = page.Next; page.Next == (store.MessageID{}) {
 			break
 		}
 	}
@@ -150,7 +145,7 @@ func (v *View) clients(ctx context.Context, query *store.MessageQuery) (map[stri
 	}
 	clients := make(map[string]*tenant.Client, len(all))
 	for _, c := range all {
-		if c.Settings.Route == tenant.RouteInbox {
+		if v.cfg.Shown(c) {
 			clients[c.ID] = c
 			query.Clients = append(query.Clients, c.ID)
 		}
@@ -203,7 +198,7 @@ func (v *View) entry(m store.Message, c *tenant.Client) (Entry, bool) {
 	}
 	e.To = to.E164()
 	if code, err := v.cfg.Code(c, m); err == nil {
-		e.Text = string(v.cfg.Render(c.Settings.Brand, code))
+		e.Text = string(c.Texts.Render(m.Locale, code))
 	}
 	return e, true
 }

@@ -28,14 +28,21 @@ type world struct {
 	err      error
 }
 
-func newWorld() *world {
-	live := tenant.Defaults()
-	live.Route = "smpp"
-	return &world{clients: []*tenant.Client{
-		{ID: "client-test", Settings: tenant.Defaults()},
-		{ID: "client-two", Settings: tenant.Defaults()},
-		{ID: "client-live", Live: true, Settings: live},
-	}}
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := new(world)
+	for _, row := range []store.Client{
+		{ID: "client-test"},
+		{ID: "client-two"},
+		{ID: "client-live", Live: true},
+	} {
+		c, err := tenant.Parse(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.clients = append(w.clients, c)
+	}
+	return w
 }
 
 func phoneID(client, number string) (id store.PhoneID) {
@@ -61,25 +68,27 @@ func (w *world) add(client, number string, change func(*store.Message)) store.Me
 	return m
 }
 
-func (w *world) query(_ context.Context, q store.MessageQuery) ([]store.Message, error) {
+func (w *world) query(_ context.Context, q store.MessageQuery) (store.MessagePage, error) {
 	w.queries++
-	var rows []store.Message
+	var page store.MessagePage
 	for _, m := range slices.Backward(w.messages) {
 		if q.Before != (store.MessageID{}) && slices.Compare(m.ID[:], q.Before[:]) >= 0 ||
 			!slices.Contains(q.Clients, m.Client) || q.Phones != nil && !slices.Contains(q.Phones, m.Phone) {
 			continue
 		}
-		if rows = append(rows, m); len(rows) == q.Limit {
+		if page.Messages = append(page.Messages, m); len(page.Messages) == q.Limit {
+			page.Next = m.ID
 			break
 		}
 	}
-	return rows, w.err
+	return page, w.err
 }
 
 func (w *world) view() *inbox.View {
 	return inbox.NewView(inbox.Config{
 		Clients:  func(context.Context) ([]*tenant.Client, error) { return w.clients, nil },
 		Messages: w.query,
+		Shown:    func(c *tenant.Client) bool { return !c.Live },
 		Open: func(m store.Message) (phone.Number, error) {
 			if string(m.Sealed) == "retired" {
 				return phone.Number{}, errors.New("no such key")
@@ -115,7 +124,7 @@ func texts(entries []inbox.Entry) (out []string) {
 }
 
 func TestListShowsWhatWouldArrive(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	w.add("client-test", "+16502530000", nil)
 	w.add("client-two", "+16502530001", func(m *store.Message) { m.Status = store.MessageDelivered; m.Route = "inbox" })
 	w.add("client-live", "+16502530002", nil)
@@ -144,7 +153,7 @@ func TestListShowsWhatWouldArrive(t *testing.T) {
 }
 
 func TestListByNumber(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	w.add("client-test", "+16502530000", nil)
 	w.add("client-two", "+16502530000", nil)
 	w.add("client-two", "+16502530001", nil)
@@ -163,7 +172,7 @@ func TestListByNumber(t *testing.T) {
 }
 
 func TestListLimits(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	for range 600 {
 		w.add("client-test", "+16502530000", nil)
 	}
@@ -187,7 +196,7 @@ func TestListLimits(t *testing.T) {
 // TestListPastHidden: messages that are not shown do not make a page short, and
 // any number of them does not make List run long.
 func TestListPastHidden(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	w.add("client-test", "+16502530000", nil)
 	for range 30 {
 		w.add("client-test", inbox.UndeliveredNumber, nil)
@@ -202,7 +211,7 @@ func TestListPastHidden(t *testing.T) {
 }
 
 func TestListNoInboxClient(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	w.clients = w.clients[2:]
 	w.add("client-test", "+16502530000", nil)
 	if got := list(t, w, inbox.Query{To: "+16502530000"}); got == nil || len(got) != 0 || w.queries != 0 {
@@ -211,7 +220,7 @@ func TestListNoInboxClient(t *testing.T) {
 }
 
 func TestListStoreDown(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	w.err = fault.New(fault.Unavailable, "down")
 	if _, err := w.view().List(t.Context(), inbox.Query{}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v, want Unavailable", err)
@@ -219,7 +228,7 @@ func TestListStoreDown(t *testing.T) {
 }
 
 func TestEntryJSON(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	w.add("client-test", "+16502530000", nil)
 	entries := list(t, w, inbox.Query{})
 	raw, err := json.Marshal(inbox.Page{Messages: entries})

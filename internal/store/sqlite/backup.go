@@ -74,26 +74,34 @@ func Check(ctx context.Context, path string) error {
 	return nil
 }
 
+// longestCode bounds how long a code can live.
+const longestCode = time.Hour
+
 // forgetSlice is how many rows ForgetEphemeral changes in one operation.
 const forgetSlice = 5000
 
 // ForgetEphemeral ends what a copy of the past must not bring back: sessions
 // and challenges, which may have been revoked or used since, queued messages,
-// whose codes are dead with them, and idempotency keys, which would replay
-// sends of such codes. It works in slices and is not atomic as a whole; nobody
+// whose codes are dead with them, the wait for receipts, which could queue such
+// messages again, and idempotency keys, which would replay sends of such codes. It works in slices and is not atomic as a whole; nobody
 // else may use the store meanwhile.
 func (s *Store) ForgetEphemeral(ctx context.Context, now time.Time) error {
-	for _, slice := range []string{ // parameters: now, the status, limit
-		`DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions LIMIT ?3)`,
-		`DELETE FROM idempotency WHERE idempotency_key IN (SELECT idempotency_key FROM idempotency LIMIT ?3)`,
-		`UPDATE messages SET status = ?2, due_at = NULL, updated_at = ?1 WHERE message_id IN
-			(SELECT message_id FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL LIMIT ?3)`,
+	recent := firstID(now.Add(-longestCode - idSkew))
+	for _, slice := range []string{ // parameters: now, the status, the first message whose code may live, limit
+		`DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions LIMIT ?4)`,
+		`DELETE FROM idempotency WHERE idempotency_key IN (SELECT idempotency_key FROM idempotency LIMIT ?4)`,
+		`UPDATE messages SET status = ?2, due_at = NULL, leased_until = 0, updated_at = ?1 WHERE message_id IN
+			(SELECT message_id FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL LIMIT ?4)`,
+		`UPDATE messages SET check_at = NULL, leased_until = 0 WHERE message_id IN
+			(SELECT message_id FROM messages INDEXED BY messages_check WHERE check_at IS NOT NULL LIMIT ?4)`,
+		`UPDATE messages SET expires_at = ?1 WHERE message_id IN
+			(SELECT message_id FROM messages WHERE message_id >= ?3 AND expires_at > ?1 LIMIT ?4)`,
 		`UPDATE phones SET challenges = NULL, challenges_until = 0 WHERE phone_id IN
-			(SELECT phone_id FROM phones WHERE challenges IS NOT NULL LIMIT ?3)`,
+			(SELECT phone_id FROM phones WHERE challenges IS NOT NULL LIMIT ?4)`,
 	} {
 		for changed := forgetSlice; changed == forgetSlice; {
 			err := s.writer.do(ctx, func(t *tx) error {
-				err := prepare(t.conn, slice).time(now).int(int64(store.MessageExpired)).int(forgetSlice).exec()
+				err := prepare(t.conn, slice).time(now).int(int64(store.MessageExpired)).blob(recent).int(forgetSlice).exec()
 				changed = t.conn.Changes()
 				return err
 			})
@@ -106,13 +114,14 @@ func (s *Store) ForgetEphemeral(ctx context.Context, now time.Time) error {
 }
 
 // CodeKeyUses counts what could still need that version of the code key: phones
-// with a live challenge (of any version, since they are packed) and queued
-// messages.
+// with a live challenge (of any version, since they are packed), and messages
+// that are queued or may be sent over another route.
 func (s *Store) CodeKeyUses(ctx context.Context, now time.Time, version uint32) (n int, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		_, err := prepare(conn, `SELECT
 				(SELECT COUNT(*) FROM phones WHERE challenges_until > ?2) +
-				(SELECT COUNT(*) FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL AND key_version = ?1 AND status = ?3)`).
+				(SELECT COUNT(*) FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL AND key_version = ?1 AND status = ?3) +
+				(SELECT COUNT(*) FROM messages INDEXED BY messages_check WHERE check_at IS NOT NULL AND key_version = ?1 AND expires_at > ?2)`).
 			int(int64(version)).time(now).int(int64(store.MessageQueued)).
 			one(func(st *sqlite.Stmt) { n = st.ColumnInt(0) })
 		return err

@@ -112,3 +112,46 @@ func BenchmarkAttempt(b *testing.B) {
 		})
 	})
 }
+
+// BenchmarkDelivery is the way of a message from the queue to its receipt, in
+// the batches of a busy loop; each part for itself, a message.
+func BenchmarkDelivery(b *testing.B) {
+	const batch = 256
+	s, _ := newStore(b, sqlite.Config{})
+	parallel(b, s, func(int64) error {
+		_, err := s.StartChallenge(context.Background(), limited(random()))
+		return err
+	})
+	var claim, record, apply time.Duration
+	part := func(sum *time.Duration, f func() error) {
+		before := cpuTime(b)
+		if err := f(); err != nil {
+			b.Fatal(err)
+		}
+		*sum += cpuTime(b) - before
+	}
+	for {
+		var claimed []store.Message
+		part(&claim, func() (err error) {
+			claimed, err = s.ClaimMessages(context.Background(), store.Claim{Now: now(), Lease: time.Minute, Limit: batch})
+			return err
+		})
+		if len(claimed) == 0 {
+			break
+		}
+		outcomes, receipts := delivered(claimed)
+		part(&record, func() error {
+			_, err := s.RecordOutcomes(context.Background(), now(), outcomes)
+			return err
+		})
+		part(&apply, func() error {
+			_, err := s.ApplyReceipts(context.Background(), now(), receipts)
+			return err
+		})
+	}
+	b.ReportMetric(0, "cpu-ns/op")
+	b.ReportMetric(0, "ops/commit")
+	for name, sum := range map[string]time.Duration{"claim": claim, "record": record, "apply": apply} {
+		b.ReportMetric(float64(sum)/float64(b.N), name+"-cpu-ns/msg")
+	}
+}

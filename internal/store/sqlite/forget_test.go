@@ -57,9 +57,19 @@ func TestForgetEphemeral(t *testing.T) {
 	if err != nil || queue.Depth != 0 {
 		t.Errorf("%d messages are queued, %v", queue.Depth, err)
 	}
-	log, err := s.Messages(t.Context(), store.MessageQuery{Clients: []string{client}, Limit: 2 * many})
-	if err != nil || len(log) != many+2 {
-		t.Fatalf("the log has %d messages, %v", len(log), err)
+	var log []store.Message
+	for q := (store.MessageQuery{Clients: []string{client}, Limit: 2 * many}); ; {
+		page, err := s.Messages(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log = append(log, page.Messages...)
+		if q.Before = page.Next; page.Next == (store.MessageID{}) {
+			break
+		}
+	}
+	if len(log) != many+2 {
+		t.Fatalf("the log has %d messages", len(log))
 	}
 	for _, m := range log {
 		if m.Status != store.MessageExpired || !m.UpdatedAt.Equal(now()) {
@@ -95,5 +105,57 @@ func TestForgetEphemeral(t *testing.T) {
 	}
 	if err := sqlite.Check(t.Context(), path); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestForgetEndsTheWait: messages that were sent when the copy was made are not
+// sent again with a code that is dead, whatever comes in after.
+func TestForgetEndsTheWait(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t, sqlite.Config{})
+	fill(t, s, 2)
+	claim := func(at time.Time) []store.Message {
+		t.Helper()
+		got, err := s.ClaimMessages(t.Context(), store.Claim{Now: at, Lease: time.Minute, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	outcomes, receipts := delivered(claim(now()))
+	if _, err := s.RecordOutcomes(t.Context(), now(), outcomes); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.CodeKeyUses(t.Context(), now().Add(5*time.Minute), 1); err != nil || n != 4 {
+		t.Errorf("%d uses of the code key, %v; want 2 challenges and 2 messages", n, err)
+	}
+	held := claim(now().Add(time.Minute))
+	if len(held) != 2 {
+		t.Fatalf("claimed %+v", held)
+	}
+	if err := s.ForgetEphemeral(t.Context(), now()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.CodeKeyUses(t.Context(), now(), 1); err != nil || n != 0 {
+		t.Errorf("%d uses of the code key, %v", n, err)
+	}
+	for i := range receipts {
+		receipts[i].Status, receipts[i].Retry = store.ReceiptFailed, true
+	}
+	applied, err := s.ApplyReceipts(t.Context(), now(), receipts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range applied {
+		if a.Effect != store.ReceiptChanged {
+			t.Errorf("a failure has effect %d, want the end", a.Effect)
+		}
+	}
+	late, _ := delivered(held)
+	if n, err := s.RecordOutcomes(t.Context(), now(), late); err != nil || n != 0 {
+		t.Errorf("%d outcomes of before were taken, %v", n, err)
+	}
+	if got := claim(now().Add(24 * time.Hour)); len(got) != 0 {
+		t.Errorf("claimed %+v", got)
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"time"
 
+	"codeword/internal/fault"
 	"codeword/internal/store"
 )
 
 // MarkPhone carries out the intent as one durable operation. Refusal:
-// fault.NotFound for a client that is not stored.
+// fault.NotFound for a client that is not stored and, with KnownOnly, for a phone
+// that is not known; then nothing was written.
 func (s *Store) MarkPhone(ctx context.Context, in store.PhoneMark) error {
 	client, err := s.clientNo(ctx, in.Client)
 	if err != nil {
@@ -21,6 +23,9 @@ func (t *tx) mark(client int64, in *store.PhoneMark) error {
 	p, err := t.findPhone(client, in.Phone, in.Former)
 	if err != nil {
 		return err
+	}
+	if !p.found && in.KnownOnly {
+		return fault.New(fault.NotFound, "phone is not known")
 	}
 	if !p.found {
 		err := prepare(t.conn, `INSERT INTO phones (phone_id, client_no, sealed, created_at) VALUES (?, ?, ?, ?)`).

@@ -31,6 +31,10 @@ func (q query) blobOrNull(v []byte) query {
 	if len(v) > 0 {
 		return q.blob(v)
 	}
+	return q.null()
+}
+
+func (q query) null() query {
 	if q.n++; q.err == nil {
 		q.stmt.BindNull(q.n)
 	}
@@ -52,6 +56,14 @@ func (q query) int(v int64) query {
 }
 
 func (q query) time(t time.Time) query { return q.int(micros(t)) }
+
+// timeOrNull binds the zero time as NULL.
+func (q query) timeOrNull(t time.Time) query {
+	if t.IsZero() {
+		return q.null()
+	}
+	return q.time(t)
+}
 
 // exec runs a statement that returns no rows.
 func (q query) exec() error {

@@ -262,6 +262,20 @@ func (s *Store) read(ctx context.Context, f func(*sqlite.Conn) error) error {
 	}
 }
 
+// snapshot is read with all of f's statements seeing the same state.
+func (s *Store) snapshot(ctx context.Context, f func(*sqlite.Conn) error) error {
+	return s.read(ctx, func(conn *sqlite.Conn) error {
+		if err := prepare(conn, "BEGIN").exec(); err != nil {
+			return err
+		}
+		err := f(conn)
+		if end := prepare(conn, "COMMIT").exec(); err == nil {
+			err = end
+		}
+		return err
+	})
+}
+
 // clientNo maps a client id to the number that rows refer to.
 func (s *Store) clientNo(ctx context.Context, id string) (int64, error) {
 	if no, ok := s.clientNos.Load(id); ok {

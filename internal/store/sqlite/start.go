@@ -199,11 +199,11 @@ func challengeFor(in *store.Start, p *phoneRow) store.Challenge {
 func (t *tx) insertMessage(client int64, in *store.Start, p *phoneRow, ch *store.Challenge) error {
 	now := micros(in.Now)
 	return prepare(t.conn, `INSERT INTO messages
-		(message_id, client_no, phone_id, previous, challenge_id, key_version, digits, status, due_at, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+		(message_id, client_no, phone_id, previous, challenge_id, key_version, digits, status, due_at, created_at, expires_at, locale)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
 		blob(in.Message[:]).int(client).blob(p.id[:]).blobOrNull(p.lastMessage).blob(ch.ID[:]).
 		int(int64(ch.KeyVersion)).int(int64(ch.Digits)).int(int64(store.MessageQueued)).int(now).int(now).
-		time(ch.ExpiresAt).exec()
+		time(ch.ExpiresAt).text(in.Locale).exec()
 }
 
 func (t *tx) savePhone(client int64, in *store.Start, p *phoneRow, burst time.Time) error {

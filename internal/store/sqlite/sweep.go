@@ -1,9 +1,7 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -11,10 +9,6 @@ import (
 
 	"codeword/internal/store"
 )
-
-func newestFirst(ms []store.Message) {
-	slices.SortFunc(ms, func(a, b store.Message) int { return bytes.Compare(b.ID[:], a.ID[:]) })
-}
 
 // sweeper remembers where in each table the next slice begins.
 type sweeper struct {
@@ -33,6 +27,8 @@ type sweepTable struct {
 	// remove deletes one row if it is still expired; parameters: the key,
 	// now, the oldest message to keep.
 	remove string
+	// with delete what hangs on a row that was removed; parameter: its key.
+	with []string
 }
 
 var sweepTables = [...]sweepTable{
@@ -56,6 +52,17 @@ var sweepTables = [...]sweepTable{
 		scan: `SELECT message_id, created_at <= ?3 AND due_at IS NULL FROM messages
 			WHERE message_id > ?1 AND ?2 = ?2 ORDER BY message_id LIMIT ?4`,
 		remove: `DELETE FROM messages WHERE message_id = ?1 AND ?2 = ?2 AND created_at <= ?3 AND due_at IS NULL`,
+		with: []string{
+			`DELETE FROM dispatches WHERE message_id = ?`,
+			`DELETE FROM receipts WHERE message_id = ?`,
+		},
+	},
+	{
+		// Receipts that nothing was sent for, or whose outcome was lost; a
+		// reference has few.
+		scan: `SELECT CAST(carrier_ref AS BLOB), MIN(received_at) <= ?2 - ` + earlyKept + ` FROM early_receipts
+			WHERE carrier_ref > CAST(?1 AS TEXT) AND ?3 = ?3 GROUP BY carrier_ref ORDER BY carrier_ref LIMIT ?4`,
+		remove: `DELETE FROM early_receipts WHERE carrier_ref = CAST(?1 AS TEXT) AND received_at <= ?2 - ` + earlyKept + ` AND ?3 = ?3`,
 	},
 	{
 		// Dead challenges go with the phone's next send; this is for phones that
@@ -78,6 +85,9 @@ var sweepTables = [...]sweepTable{
 // leastKept is how long a phone's row stays whatever the retention is: it holds
 // the logs of limits over a day.
 const leastKept = 25 * time.Hour
+
+// earlyKept is how long, in microseconds, a receipt waits for its outcome: a day.
+const earlyKept = "86400000000"
 
 // SweepExpired looks at the next slice of rows and removes the expired ones.
 // One slice holds the writer for about a millisecond; a round over all tables
@@ -108,10 +118,13 @@ func (s *Store) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, 
 		err := s.writer.do(ctx, func(t *tx) error {
 			out.Removed = 0
 			for _, k := range expired {
-				if err := prepare(t.conn, table.remove).blob(k).time(now).time(oldest).exec(); err != nil {
+				removed, err := t.remove(&table, k, now, oldest)
+				if err != nil {
 					return err
 				}
-				out.Removed += t.conn.Changes()
+				if removed {
+					out.Removed++
+				}
 			}
 			return nil
 		})
@@ -126,4 +139,18 @@ func (s *Store) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, 
 		out.Done = s.sweep.table == 0
 	}
 	return out, nil
+}
+
+// remove removes what has a key, if it is still expired, and what hangs on it.
+func (t *tx) remove(table *sweepTable, key []byte, now, oldest time.Time) (removed bool, err error) {
+	err = prepare(t.conn, table.remove).blob(key).time(now).time(oldest).exec()
+	if err != nil || t.conn.Changes() == 0 {
+		return false, err
+	}
+	for _, sql := range table.with {
+		if err := prepare(t.conn, sql).blob(key).exec(); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }

@@ -70,7 +70,7 @@ func sent(t *testing.T, s *sqlite.Store, phone store.PhoneID) int {
 	if err != nil {
 		t.Fatalf("Messages: %v", err)
 	}
-	return len(out)
+	return len(out.Messages)
 }
 
 // unavailable checks that nothing was acknowledged and that a retry is invited.

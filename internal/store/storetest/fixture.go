@@ -137,7 +137,7 @@ func (s *suite) sent(t tb, phone store.PhoneID) []store.Message {
 	if err != nil {
 		t.Fatalf("Messages: %v", err)
 	}
-	return out
+	return out.Messages
 }
 
 // refusal checks that err is a *fault.Error of the kind.

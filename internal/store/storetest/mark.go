@@ -21,6 +21,7 @@ func markChecks() []check {
 		{name: "a refused send charges nothing", run: markChargesNothing},
 		{name: "a replay and a guess pass a mark", run: markPasses},
 		{name: "a client that is not stored", run: markNoClient},
+		{name: "only a phone that is known", run: markKnownOnly, alone: true},
 		{name: "marks outlive every retention", run: markSwept, alone: true},
 	}
 }
@@ -151,6 +152,23 @@ func markPasses(t *testing.T, s *suite) {
 func markNoClient(t *testing.T, s *suite) {
 	err := s.MarkPhone(t.Context(), store.PhoneMark{Now: at(0), Client: "nobody", Phone: random(), Mark: optedOut(true)})
 	refusal(t, "MarkPhone", err, fault.NotFound)
+}
+
+func markKnownOnly(t *testing.T, s *suite) {
+	phone := store.PhoneID(random())
+	only := store.PhoneMark{
+		Now: at(0), Client: s.client, Phone: random(), Former: []store.PhoneID{random(), phone}, Sealed: []byte("sealed"),
+		Mark: optedOut(true), KnownOnly: true,
+	}
+	refusal(t, "MarkPhone", s.MarkPhone(t.Context(), only), fault.NotFound)
+	if n := s.round(t, at(100*keep), 10); n != 0 {
+		t.Errorf("%d phones were made", n)
+	}
+	s.send(t, phone, at(0))
+	ok(t, "MarkPhone", s.MarkPhone(t.Context(), only))
+	s.refuse(t, s.intent(phone, at(0)), fault.OptedOut)
+	only.Client = s.other
+	refusal(t, "MarkPhone", s.MarkPhone(t.Context(), only), fault.NotFound)
 }
 
 func markSwept(t *testing.T, s *suite) {

@@ -17,6 +17,7 @@ func messageChecks() []check {
 		{name: "the longest due are claimed first", run: claimOrder, alone: true},
 		{name: "an outcome settles a message once", run: outcomeSettles, alone: true},
 		{name: "a retry waits for its time", run: retryWaits, alone: true},
+		{name: "a retry without a time is due at once", run: retryAtOnce, alone: true},
 		{name: "a lost lease loses its say", run: lostLease, alone: true},
 		{name: "the queue's depth and age", run: queueStats, alone: true},
 	}
@@ -137,6 +138,16 @@ func retryWaits(t *testing.T, s *suite) {
 	}
 }
 
+// retryAtOnce: a queued message without a time for its retry is not lost.
+func retryAtOnce(t *testing.T, s *suite) {
+	m := s.queue(t, at(0))
+	s.claim(t, at(0), 10)
+	s.record(t, at(0), 1, store.Outcome{ID: m.ID, Claims: 1, Status: store.MessageQueued})
+	if got := s.claim(t, at(0), 10); len(got) != 1 || got[0].Claims != 2 {
+		t.Errorf("claimed %+v", got)
+	}
+}
+
 func lostLease(t *testing.T, s *suite) {
 	m := s.queue(t, at(0))
 	s.claim(t, at(0), 10)
@@ -158,25 +169,30 @@ func lostLease(t *testing.T, s *suite) {
 }
 
 func queueStats(t *testing.T, s *suite) {
-	want := func(depth int, oldest time.Time) {
+	want := func(depth int, oldest, waiting time.Time) {
 		t.Helper()
 		got, err := s.QueueStats(t.Context())
 		ok(t, "QueueStats", err)
-		if got.Depth != depth || !got.Oldest.Equal(oldest) {
-			t.Errorf("got %+v, want %d since %v", got, depth, oldest)
+		if got.Depth != depth || !got.Oldest.Equal(oldest) || !got.Waiting.Equal(waiting) {
+			t.Errorf("got %+v, want %d since %v, waiting since %v", got, depth, oldest, waiting)
 		}
 	}
-	want(0, time.Time{})
+	want(0, time.Time{}, time.Time{})
 	first, second := s.queue(t, at(0)), s.queue(t, at(time.Second))
-	want(2, at(0))
+	want(2, at(0), at(0))
 	s.claim(t, at(time.Second), 1)
-	want(2, at(0)) // no carrier took it yet
-	s.record(t, at(time.Second), 1, store.Outcome{ID: first.ID, Claims: 1, Status: store.MessageQueued, RetryAt: at(time.Hour)})
-	want(2, at(0)) // put off, it is still the oldest
+	want(2, at(0), at(0)) // no carrier took it yet
+	put := store.Outcome{ID: first.ID, Claims: 1, Status: store.MessageQueued, RetryAt: at(time.Second)}
+	s.record(t, at(time.Second), 1, put)
+	want(2, at(0), at(0)) // given back, it waits for its turn
 	s.claim(t, at(time.Second), 1)
-	s.record(t, at(time.Second), 1, store.Outcome{ID: second.ID, Claims: 1, Status: store.MessageSent})
-	want(1, at(0))
+	put.Claims, put.RetryAt, put.Error = 2, at(time.Hour), "busy"
+	s.record(t, at(time.Second), 1, put)
+	want(2, at(0), at(time.Second)) // put off, it is still the oldest
+	s.claim(t, at(time.Second), 1)
+	s.record(t, at(time.Second), 1, store.Outcome{ID: second.ID, Claims: 1, Status: store.MessageSent, RetryAt: at(2 * time.Hour)})
+	want(1, at(0), time.Time{}) // one that was sent is in no queue
 	s.claim(t, at(time.Hour), 1)
-	s.record(t, at(time.Hour), 1, store.Outcome{ID: first.ID, Claims: 2, Status: store.MessageExpired})
-	want(0, time.Time{})
+	s.record(t, at(time.Hour), 1, store.Outcome{ID: first.ID, Claims: 3, Status: store.MessageExpired})
+	want(0, time.Time{}, time.Time{})
 }

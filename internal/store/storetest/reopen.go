@@ -13,6 +13,7 @@ import (
 func reopenChecks() []check {
 	return []check{
 		{name: "everything is there again", run: allIsThereAgain, alone: true, needs: Durable},
+		{name: "what is known of deliveries is there again", run: deliveriesAreThereAgain, alone: true, needs: Durable},
 		{name: "a closed store answers nothing", run: closedAnswersNothing},
 		{name: "ping", run: func(t *testing.T, s *suite) { ok(t, "Ping", s.Ping(t.Context())) }},
 	}
@@ -77,6 +78,29 @@ func allIsThereAgain(t *testing.T, s *suite) {
 	}
 }
 
+func deliveriesAreThereAgain(t *testing.T, s *suite) {
+	d := dispatch("a", "ref", store.MessageUnknown)
+	s.send(t, random(), at(0))
+	m := s.claimOne(t, at(0))
+	s.apply(t, at(0), of(d, store.ReceiptAccepted), store.ReceiptUnmatched, store.MessageID{})
+	s.reopen(t)
+	out := outcome(m, d)
+	out.RetryAt = at(time.Minute)
+	s.record(t, at(0), 1, out)
+	want := s.detail(t, m.ID)
+	if len(want.Dispatches) != 1 || len(want.Receipts) != 1 || want.Message.Status != store.MessageSent {
+		t.Errorf("history %+v, want a dispatch and the receipt that came before it", want)
+	}
+	s.reopen(t)
+	if got := s.detail(t, m.ID); !reflect.DeepEqual(got, want) {
+		t.Errorf("history\n got %+v\nwant %+v", got, want)
+	}
+	s.none(t, at(time.Second))
+	s.claimOne(t, at(time.Minute))
+	s.reopen(t)
+	s.none(t, at(time.Minute))
+}
+
 func closedAnswersNothing(t *testing.T, s *suite) {
 	closed := s.engine.open(t)
 	phone := store.PhoneID(random())
@@ -89,5 +113,11 @@ func closedAnswersNothing(t *testing.T, s *suite) {
 	_, err = closed.Clients(t.Context())
 	refusal(t, "Clients", err, fault.Unavailable)
 	refusal(t, "Ping", closed.Ping(t.Context()), fault.Unavailable)
+	_, err = closed.ApplyReceipts(t.Context(), at(0), nil)
+	refusal(t, "ApplyReceipts", err, fault.Unavailable)
+	_, err = closed.RecordVerified(t.Context(), at(0), nil)
+	refusal(t, "RecordVerified", err, fault.Unavailable)
+	_, err = closed.Message(t.Context(), random())
+	refusal(t, "Message", err, fault.Unavailable)
 	ok(t, "Close again", closed.Close())
 }

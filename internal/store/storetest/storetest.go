@@ -44,12 +44,21 @@ type (
 		UpdateClient(ctx context.Context, c store.Client) error
 		RecordSecretUse(ctx context.Context, uses []store.SecretUse) error
 	}
-	// Messages is what package delivery and the inbox need.
-	Messages interface {
+	// Queue is what package delivery needs.
+	Queue interface {
 		ClaimMessages(ctx context.Context, in store.Claim) ([]store.Message, error)
 		RecordOutcomes(ctx context.Context, now time.Time, outcomes []store.Outcome) (int, error)
 		QueueStats(ctx context.Context) (store.QueueStats, error)
-		Messages(ctx context.Context, in store.MessageQuery) ([]store.Message, error)
+	}
+	// Feedback is what comes back: receipts of carriers, and codes that were used.
+	Feedback interface {
+		ApplyReceipts(ctx context.Context, now time.Time, receipts []store.Receipt) ([]store.Applied, error)
+		RecordVerified(ctx context.Context, now time.Time, phones []store.PhoneID) ([]store.Verified, error)
+	}
+	// Log is what the inbox and the operator's interface need.
+	Log interface {
+		Messages(ctx context.Context, in store.MessageQuery) (store.MessagePage, error)
+		Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
 	}
 	// Upkeep is what the process that owns the store needs.
 	Upkeep interface {
@@ -63,7 +72,9 @@ type (
 		Sessions
 		SigningKeys
 		Clients
-		Messages
+		Queue
+		Feedback
+		Log
 		Upkeep
 	}
 )
@@ -110,10 +121,15 @@ func Run(t *testing.T, e Engine) {
 		{"signing key", signingKeyChecks()},
 		{"client", clientChecks()},
 		{"message", messageChecks()},
+		{"dispatch", dispatchChecks()},
+		{"receipt", receiptChecks()},
+		{"verified", verifiedChecks()},
 		{"message list", listChecks()},
+		{"message query", queryChecks()},
 		{"sweep", sweepChecks()},
 		{"reopen", reopenChecks()},
 		{"concurrency", concurrencyChecks()},
+		{"delivery race", deliveryRaceChecks()},
 		{"model", modelChecks()},
 		{"linearizability", linearChecks()},
 	} {

@@ -17,6 +17,8 @@ func sweepChecks() []check {
 		{name: "nothing alive is removed", run: sweepsNothingAlive, alone: true},
 		{name: "what has expired is removed, in slices", run: sweepsExpired, alone: true},
 		{name: "a queued message outlives its retention", run: sweepKeepsQueued, alone: true},
+		{name: "a message goes with its history", run: sweepHistory, alone: true},
+		{name: "a receipt that matches nothing goes after a day", run: sweepEarly, alone: true},
 		{name: "a verified phone is kept", run: sweepKeepsVerified, alone: true},
 		{name: "failures outlive the challenge", run: sweepKeepsFailures, alone: true},
 	}
@@ -149,6 +151,44 @@ func sweepKeepsQueued(t *testing.T, s *suite) {
 	s.round(t, at(10*keep), 10)
 	if n := len(s.sent(t, m.Phone)); n != 0 {
 		t.Error("a settled message outlived its retention")
+	}
+}
+
+func sweepHistory(t *testing.T, s *suite) {
+	d := dispatch("a", "ref", store.MessageSent)
+	m := s.dispatched(t, at(0), d)
+	s.apply(t, at(0), of(d, store.ReceiptAccepted), store.ReceiptNoted, m.ID)
+	s.round(t, at(keep-time.Millisecond), 10)
+	if got := s.detail(t, m.ID); len(got.Dispatches) != 1 || len(got.Receipts) != 1 {
+		t.Errorf("before its time the history is %+v", got)
+	}
+	if n := s.round(t, at(keep), 10); n != 2 {
+		t.Errorf("removed %d rows, want the message and its phone", n)
+	}
+	_, err := s.Message(t.Context(), m.ID)
+	refusal(t, "Message", err, fault.NotFound)
+	// Nothing is left that a receipt could belong to, nor of the receipts.
+	s.apply(t, at(keep), of(d, store.ReceiptAccepted), store.ReceiptUnmatched, store.MessageID{})
+}
+
+func sweepEarly(t *testing.T, s *suite) {
+	var all []store.Receipt
+	for i := range 5 {
+		d := dispatch("a", fmt.Sprint("ref ", i), store.MessageSent)
+		all = append(all, of(d, store.ReceiptAccepted), of(d, store.ReceiptDelivered))
+	}
+	_, err := s.ApplyReceipts(t.Context(), at(0), all[:9])
+	ok(t, "ApplyReceipts", err)
+	s.apply(t, at(time.Hour), all[9], store.ReceiptUnmatched, store.MessageID{})
+	s.round(t, at(day-time.Microsecond), 2)
+	s.apply(t, at(day), all[0], store.ReceiptDuplicate, store.MessageID{})
+	s.round(t, at(day), 2)
+	for i, r := range all {
+		want := store.ReceiptUnmatched // it was forgotten
+		if i == 9 {
+			want = store.ReceiptDuplicate
+		}
+		s.apply(t, at(day), r, want, store.MessageID{})
 	}
 }
 

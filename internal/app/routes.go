@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"codeword/internal/carrier"
+	"codeword/internal/carrier/inbox"
+	"codeword/internal/delivery"
+	"codeword/internal/fault"
+	"codeword/internal/inbound"
+	"codeword/internal/phone"
+	"codeword/internal/routing"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
+)
+
+// wireRouting makes the carriers and the router over them.
+func (n *node) wireRouting() error {
+	n.carriers = newCarriers(carrierConfig{
+		Sink: func(route string) carrier.Sink {
+			return func(ctx context.Context, r carrier.Reports) error { return n.intake.Handle(ctx, route, r) }
+		},
+		Out: n.cfg.Out, Now: n.cfg.Now, Log: n.log,
+	})
+	next, routes, err := n.carriers.prepare(n.cfg.Routes)
+	if err != nil {
+		return asUsage(err)
+	}
+	n.router, err = routing.New(routing.Config{
+		Inbox: inbox.Carrier{}, Routes: routes, Now: n.cfg.Now, Log: n.log, Metrics: routingMetrics(n.metrics),
+	})
+	if err != nil {
+		return err
+	}
+	n.metrics.MustRegister(routeCollector{n.router})
+	return n.carriers.commit(next, func() error { return nil })
+}
+
+// wireInbound makes what takes the reports of carriers, and the proofs of codes
+// that were used.
+func (n *node) wireInbound() (err error) {
+	n.proofs, err = inbound.NewProofs(inbound.ProofsConfig{
+		Store: n.store, Verified: n.router.Verified, Now: n.cfg.Now, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.intake, err = inbound.New(inbound.Config{
+		Receipts: n.store,
+		Clients:  n.clients.Clients,
+		Mark: func(ctx context.Context, c *tenant.Client, p phone.Number, m store.Mark) error {
+			return n.otp.MarkKnown(ctx, c, p, m)
+		},
+		Replier: n.carriers.replier,
+		Wake:    n.wake,
+		Metrics: inboundMetrics(n.metrics),
+		Now:     n.cfg.Now, Log: n.log,
+	})
+	return err
+}
+
+func (n *node) wireDelivery() (err error) {
+	n.delivery, err = delivery.New(delivery.Config{
+		Queue:        n.store,
+		Clients:      n.clients.Client,
+		Router:       n.router,
+		Open:         n.otp.Number,
+		Code:         n.messageCode,
+		Now:          n.cfg.Now,
+		Workers:      n.cfg.Flags.DeliveryWorkers,
+		DrainTimeout: n.cfg.Flags.DrainTimeout,
+		Log:          n.log,
+		Metrics:      deliveryMetrics(n.metrics),
+	})
+	return err
+}
+
+// messageCode derives the code that goes into a message's text.
+func (n *node) messageCode(c *tenant.Client, m store.Message) (string, error) {
+	code, err := n.otp.MessageCode(c, m)
+	return code.Reveal(), err
+}
+
+// wake tells the delivery loop that a message was queued.
+func (n *node) wake() {
+	if n.delivery != nil {
+		n.delivery.Wake()
+	}
+}
+
+// downRetryAfter is what callers are told when no carrier can be reached.
+const downRetryAfter = 5 * time.Second
+
+// admit refuses a send whose message could not be expected to leave in time.
+func (n *node) admit(c *tenant.Client) error {
+	if n.delivery == nil {
+		return nil
+	}
+	if late, after := n.delivery.Overloaded(n.cfg.Flags.MaxQueueAge); late {
+		return &fault.Error{Kind: fault.Unavailable, Detail: "the queue is too long", RetryAfter: after}
+	}
+	if !n.router.Available(c) {
+		return &fault.Error{Kind: fault.Unavailable, Detail: "every carrier is down", RetryAfter: downRetryAfter}
+	}
+	return nil
+}
+
+// reload reads the TLS files and the carriers file again. What cannot be used
+// is logged, and the old stays.
+func (n *node) reload() {
+	if n.certs != nil {
+		if err := n.certs.Reload(); err != nil {
+			n.log.Error("TLS files were not reloaded; the old ones stay", "error", err)
+		} else {
+			n.log.Info("TLS files were reloaded")
+		}
+	}
+	if n.cfg.Flags.Carriers == "" {
+		return
+	}
+	if err := n.reloadCarriers(); err != nil {
+		n.log.Error("carriers were not reloaded; the old ones stay", "error", err)
+		return
+	}
+	n.log.Info("carriers were reloaded")
+}
+
+func (n *node) reloadCarriers() error {
+	settings, err := loadRoutes(n.cfg.Flags.Carriers, n.cfg.PublicURL)
+	if err != nil {
+		return err
+	}
+	next, routes, err := n.carriers.prepare(settings)
+	if err != nil {
+		return err
+	}
+	return n.carriers.commit(next, func() error { return n.router.Swap(routes) })
+}

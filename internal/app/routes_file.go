@@ -1,0 +1,259 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"codeword/api"
+	"codeword/internal/carrier/aws"
+	"codeword/internal/carrier/smpp"
+	"codeword/internal/carrier/telnyx"
+	"codeword/internal/carrier/twilio"
+	"codeword/internal/carrier/webhook"
+)
+
+// routeSettings is one route of the carriers file: how it is used, and exactly
+// one block that names the carrier and says how to reach it.
+type routeSettings struct {
+	// Name appears in the message log, in metrics and in the callback URL.
+	Name string `yaml:"name"`
+	// Priority: the routes with the lowest number are used while they work.
+	Priority int `yaml:"priority"`
+	// Weight is the share among routes of one priority.
+	Weight int `yaml:"weight"`
+	// AreaCodes limits the route to numbers with these area codes (NPA).
+	AreaCodes []string `yaml:"area-codes"`
+	// Price of one segment, in US dollars.
+	Price float64 `yaml:"price"`
+	// Rate is the most messages a second; 0 for no limit.
+	Rate float64 `yaml:"rate"`
+	// ReceiptTimeout: a message that the carrier took goes to another route when
+	// no receipt has come by then; 0 for never.
+	ReceiptTimeout time.Duration `yaml:"receipt-timeout"`
+	// UnknownTimeout is the same for a message of which it is not known whether
+	// the carrier took it; 0 for never.
+	UnknownTimeout time.Duration `yaml:"unknown-timeout"`
+	// AutoReply answers STOP and HELP. Left out, it is on for the carriers that
+	// leave that to their customers: smpp and webhook.
+	AutoReply *bool `yaml:"auto-reply"`
+
+	carrierBlocks
+}
+
+// carrierBlocks has one block; the others are nil.
+type carrierBlocks struct {
+	SMPP    *smpp.Config    `yaml:"smpp"`
+	Twilio  *twilio.Config  `yaml:"twilio"`
+	Telnyx  *telnyx.Config  `yaml:"telnyx"`
+	AWS     *aws.Config     `yaml:"aws"`
+	Webhook *webhook.Config `yaml:"webhook"`
+	Log     *logSettings    `yaml:"log"`
+}
+
+// logSettings is the block of the carrier "log", which has no settings.
+type logSettings struct{}
+
+const defaultUnknownTimeout = 20 * time.Second
+
+// maxRoutes bounds the file.
+const maxRoutes = 100
+
+// loadRoutes reads the carriers file and reports everything that is wrong with
+// it, joined, each with the route and the field's name. Providers report to
+// publicURL; if that is empty, or only this machine reaches it, they are not
+// asked to.
+func loadRoutes(path, publicURL string) ([]routeSettings, error) {
+	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("carriers: %w", err)
+	}
+	routes, err := parseRoutes(raw, publicURL, os.LookupEnv)
+	return routes, prefixed("carriers: "+path+": ", err)
+}
+
+// prefixed puts a prefix before each line of an error.
+func prefixed(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var errs []error
+	for line := range strings.Lines(err.Error()) {
+		errs = append(errs, errors.New(prefix+strings.TrimSuffix(line, "\n")))
+	}
+	return errors.Join(errs...)
+}
+
+func parseRoutes(raw []byte, publicURL string, env func(string) (string, bool)) ([]routeSettings, error) {
+	file, err := parser.ParseBytes(bytes.TrimPrefix(raw, []byte("\ufeff")), 0) // some editors write a byte order mark
+	if err != nil {
+		return nil, errors.New(unquoted(err))
+	}
+	d := fieldDecoder{env: env}
+	nodes := d.routeNodes(file)
+	routes := make([]routeSettings, len(nodes))
+	seen := make(map[string]bool)
+	for i, n := range nodes {
+		r := &routes[i]
+		*r = routeSettings{Priority: 1, Weight: 1, UnknownTimeout: defaultUnknownTimeout}
+		own := fieldDecoder{env: env}
+		own.mapping("", n, reflect.ValueOf(r).Elem())
+		r.complete(publicURL)
+		errs := own.merge(errors.Join(r.check()...))
+		if seen[r.Name] {
+			errs = append(errs, errors.New("name: in use already"))
+		}
+		seen[r.Name] = true
+		at := "routes[" + strconv.Itoa(i) + "]"
+		if r.Name != "" {
+			at = "route " + strconv.Quote(r.Name)
+		}
+		d.errs = append(d.errs, prefixed(at+": ", errors.Join(errs...)))
+	}
+	return routes, errors.Join(d.errs...)
+}
+
+// routeNodes returns the items of the list "routes", the only key of the file.
+func (d *fieldDecoder) routeNodes(file *ast.File) []ast.Node {
+	var top struct {
+		Routes ast.Node `yaml:"routes"`
+	}
+	switch {
+	case len(file.Docs) != 1:
+		d.wrong("file", "not one YAML document")
+		return nil
+	case file.Docs[0].Body == nil:
+		d.wrong("routes", "required")
+		return nil
+	}
+	m, ok := file.Docs[0].Body.(ast.MapNode)
+	if !ok {
+		d.wrong("routes", "required")
+		return nil
+	}
+	for entries := m.MapRange(); entries.Next(); {
+		if name := entries.Key().GetToken().Value; name != "routes" || top.Routes != nil {
+			d.wrong(name, "unknown setting")
+			continue
+		}
+		top.Routes = entries.Value()
+	}
+	nodes := sequenceOf(top.Routes)
+	switch {
+	case len(nodes) == 0:
+		d.wrong("routes", "is not a list with at least one route")
+	case len(nodes) > maxRoutes:
+		d.wrong("routes", "more than %d", maxRoutes)
+		return nil
+	}
+	return nodes
+}
+
+var (
+	routeName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+	areaCode  = regexp.MustCompile(`^[2-9][0-9]{2}$`)
+)
+
+// complete tells the carrier its name and where its provider reports to.
+func (r *routeSettings) complete(publicURL string) {
+	var callback string
+	if !onlyHere(publicURL) {
+		callback = publicURL + api.CarrierEventsPath(r.Name)
+	}
+	switch {
+	case r.SMPP != nil:
+		r.SMPP.Name = r.Name
+	case r.Twilio != nil:
+		r.Twilio.Name, r.Twilio.CallbackURL = r.Name, callback
+	case r.Telnyx != nil:
+		r.Telnyx.Name, r.Telnyx.CallbackURL = r.Name, callback
+	case r.AWS != nil:
+		r.AWS.Name = r.Name
+	case r.Webhook != nil:
+		r.Webhook.Name = r.Name
+	}
+}
+
+// onlyHere tells whether a URL is missing, or leads to this machine for
+// everybody: a provider would refuse every message that named it.
+func onlyHere(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback()
+}
+
+// check returns what is wrong with the route itself; its carrier says what is
+// wrong with the block.
+func (r *routeSettings) check() []error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(routeName.MatchString(r.Name), "name: 1 to 32 of a to z, 0 to 9, - and _, beginning with a letter or digit")
+	check(r.Name != "inbox", "name: the inbox is always there")
+	check(r.Priority >= 0 && r.Priority <= 1000, "priority: not within 0 to 1000")
+	check(r.Weight >= 1 && r.Weight <= 1000, "weight: not within 1 to 1000")
+	check(r.Price >= 0 && r.Price <= 10, "price: not within 0 to 10 US dollars a segment")
+	check(r.Rate >= 0 && r.Rate <= 100_000, "rate: not within 0 to 100000 messages a second")
+	check(r.ReceiptTimeout >= 0, "receipt-timeout: negative")
+	check(r.UnknownTimeout >= 0, "unknown-timeout: negative")
+	for i, a := range r.AreaCodes {
+		check(areaCode.MatchString(a), "area-codes[%d]: %q is not an area code, such as \"212\"", i, a)
+	}
+	kinds := r.kinds()
+	switch len(kinds) {
+	case 0:
+		check(false, "one block is required: smpp, twilio, telnyx, aws, webhook or log")
+	case 1:
+		errs = append(errs, prefixed(kinds[0]+".", r.validateBlock()))
+	default:
+		check(false, "%s: a route has one carrier", strings.Join(kinds, ", "))
+	}
+	return errs
+}
+
+// kinds are the names of the blocks that are there.
+func (r *routeSettings) kinds() []string {
+	var out []string
+	v := reflect.ValueOf(r.carrierBlocks)
+	for i := range v.NumField() {
+		if !v.Field(i).IsNil() {
+			out = append(out, v.Type().Field(i).Tag.Get("yaml"))
+		}
+	}
+	return out
+}
+
+// validateBlock asks the carrier about its settings.
+func (r *routeSettings) validateBlock() error {
+	switch {
+	case r.SMPP != nil:
+		return r.SMPP.Validate()
+	case r.Twilio != nil:
+		return r.Twilio.Validate()
+	case r.Telnyx != nil:
+		return r.Telnyx.Validate()
+	case r.AWS != nil:
+		return r.AWS.Validate()
+	case r.Webhook != nil:
+		return r.Webhook.Validate()
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,4 @@
+package telnyx
+
+// Reasons is the table of codes.
+var Reasons = reasons

@@ -1,0 +1,115 @@
+package console
+
+import (
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"codeword/internal/store"
+)
+
+const (
+	// defaultLimit is how many messages are listed when no limit was asked for.
+	defaultLimit = 50
+	// maxRouteName is the longest name of a route that is looked for, in bytes.
+	maxRouteName = 64
+)
+
+// messageFilters are the parameters of GET /admin/v1/messages.
+var messageFilters = []string{"to", "status", "route", "since", "until", "limit", "cursor"}
+
+// parseMessageQuery reads the filters, and says what is wrong with them in a
+// sentence that names the parameter and quotes no value. Names that are unknown
+// or given twice are wrong, so that a misspelled filter does not select all.
+func parseMessageQuery(u *url.URL) (q MessageQuery, wrong string) {
+	q.Limit = defaultLimit
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return q, "The query cannot be read: something in it is not escaped."
+	}
+	for name := range values {
+		if !slices.Contains(messageFilters, name) {
+			return q, "The query has a parameter other than " + strings.Join(messageFilters, ", ") + "."
+		}
+	}
+	for _, name := range messageFilters {
+		given := values[name]
+		switch {
+		case len(given) > 1:
+			return q, name + " is given more than once."
+		case len(given) == 0 || given[0] == "":
+			continue
+		}
+		if want := q.filter(name, given[0]); want != "" {
+			return q, name + " is not " + want + "."
+		}
+	}
+	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
+		return q, "until is not after since."
+	}
+	return q, ""
+}
+
+// filter sets one filter. When the value is not what it should be, it tells what
+// that is.
+func (q *MessageQuery) filter(name, value string) (want string) {
+	ok := true
+	switch name {
+	case "to":
+		q.To = unescapedPlus(value)
+	case "status":
+		q.Status, ok = parseStatus(value)
+		want = "one of queued, sent, delivered, failed, expired and unknown"
+	case "route":
+		q.Route, ok = value, len(value) <= maxRouteName
+		want = "the name of a route"
+	case "since":
+		q.Since, ok = parseTime(value)
+		want = "a time such as 2026-01-02T03:04:05Z"
+	case "until":
+		q.Until, ok = parseTime(value)
+		want = "a time such as 2026-01-02T03:04:05Z"
+	case "limit":
+		q.Limit, ok = parseLimit(value)
+		want = "a number from 1 to 500"
+	case "cursor":
+		q.Before, ok = parseCursor(value)
+		want = "the nextCursor of an earlier answer"
+	}
+	if ok {
+		return ""
+	}
+	return want
+}
+
+func parseStatus(value string) (store.MessageStatus, bool) {
+	for s := store.MessageQueued; s <= store.MessageUnknown; s++ {
+		if s.String() == value {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
+// parseTime reads RFC 3339. The plus sign of a zone that was not escaped arrives
+// as a space.
+func parseTime(value string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, strings.Replace(value, " ", "+", 1))
+	return t, err == nil && !t.IsZero()
+}
+
+// A cursor is the id of the last message that was looked at, in base64.
+func formatCursor(id store.MessageID) string {
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+func parseCursor(value string) (id store.MessageID, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
+	if err != nil || len(raw) != len(id) {
+		return id, false
+	}
+	id = store.MessageID(raw)
+	return id, id != store.MessageID{} && formatCursor(id) == value
+}

@@ -1,0 +1,164 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"codeword/api"
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+// Messages reads the message log.
+type Messages interface {
+	// List returns messages, newest first. It refuses a number that is none with
+	// fault.InvalidPhone.
+	List(ctx context.Context, q MessageQuery) (MessagePage, error)
+	// Find returns one message with its history, or fault.NotFound.
+	Find(ctx context.Context, id store.MessageID) (MessageDetail, error)
+}
+
+// MessageQuery selects messages. Zero values select all.
+type MessageQuery struct {
+	// To is a number in E.164.
+	To     string
+	Status store.MessageStatus
+	Route  string
+	// Since and Until bound the time of acceptance: from Since to before Until.
+	Since, Until time.Time
+	// Limit is how many at most; never zero.
+	Limit int
+	// Before continues after that message.
+	Before store.MessageID
+}
+
+// MessagePage is one page of the log.
+type MessagePage struct {
+	Messages []MessageView
+	// Next, when not zero, is the Before of the next page.
+	Next store.MessageID
+}
+
+// MessageView is a message as operators see it: neither its text nor the whole
+// number.
+type MessageView struct {
+	ID       string `json:"id"`
+	ClientID string `json:"clientId"`
+	// PhoneID is the id that the client knows.
+	PhoneID string `json:"phoneId,omitempty"`
+	// PhoneMask is the last four digits; empty when they are not known any more.
+	PhoneMask string `json:"phoneMask,omitempty"`
+	Status    string `json:"status"`
+	Route     string `json:"route,omitempty"`
+	// Error is a short stable reason.
+	Error  string `json:"error,omitempty"`
+	Locale string `json:"locale,omitempty"`
+	// Claims is how often it was taken up to be sent.
+	Claims     int      `json:"claims"`
+	CreateTime api.Time `json:"createTime"`
+	UpdateTime api.Time `json:"updateTime"`
+	// ExpireTime is the end of the code.
+	ExpireTime api.Time `json:"expireTime"`
+	// VerifyTime is when the code was used; zero: not.
+	VerifyTime api.Time `json:"verifyTime,omitzero"`
+}
+
+// MessageDetail is a message with its history, oldest first.
+type MessageDetail struct {
+	MessageView
+
+	Dispatches []DispatchView `json:"dispatches"`
+	Receipts   []ReceiptView  `json:"receipts"`
+}
+
+// DispatchView is one handing-over to a route.
+type DispatchView struct {
+	Time  api.Time `json:"time"`
+	Route string   `json:"route"`
+	// Decision tells why this route: what was made of each that was considered.
+	Decision   []VerdictView `json:"decision"`
+	Status     string        `json:"status"`
+	CarrierRef string        `json:"carrierRef,omitempty"`
+	Error      string        `json:"error,omitempty"`
+	Segments   int           `json:"segments"`
+	// PriceMicros is in millionths of a US dollar.
+	PriceMicros int64 `json:"priceMicros"`
+}
+
+// VerdictView is what was made of a route.
+type VerdictView struct {
+	Route   string `json:"route"`
+	Verdict string `json:"verdict"`
+}
+
+// ReceiptView is a delivery receipt.
+type ReceiptView struct {
+	Route      string `json:"route"`
+	CarrierRef string `json:"carrierRef"`
+	Status     string `json:"status"`
+	Error      string `json:"error,omitempty"`
+	// CarrierTime is the carrier's; zero when it told none.
+	CarrierTime api.Time `json:"carrierTime,omitzero"`
+	ReceiveTime api.Time `json:"receiveTime"`
+}
+
+// messagesDocument is the answer of GET /admin/v1/messages.
+type messagesDocument struct {
+	Messages   []MessageView `json:"messages"`
+	NextCursor string        `json:"nextCursor,omitempty"`
+}
+
+// messagesJSON is GET /admin/v1/messages.
+func (c *Console) messagesJSON(w http.ResponseWriter, r *http.Request) {
+	q, wrong := parseMessageQuery(r.URL)
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
+		return
+	}
+	page, err := c.cfg.Messages.List(r.Context(), q)
+	if err != nil {
+		c.refuseFailed(w, r, "messages", err)
+		return
+	}
+	doc := messagesDocument{Messages: page.Messages}
+	if doc.Messages == nil {
+		doc.Messages = []MessageView{}
+	}
+	if page.Next != (store.MessageID{}) {
+		doc.NextCursor = formatCursor(page.Next)
+	}
+	writeJSON(w, http.StatusOK, doc)
+}
+
+// messageJSON is GET /admin/v1/messages/{id}.
+func (c *Console) messageJSON(w http.ResponseWriter, r *http.Request) {
+	id, ok := store.ParseMessageID(r.PathValue("id"))
+	if !ok {
+		c.refuse(w, http.StatusNotFound, codeNotFoundMessage, textNotFoundMessage)
+		return
+	}
+	detail, err := c.cfg.Messages.Find(r.Context(), id)
+	if fault.Is(err, fault.NotFound) {
+		c.refuse(w, http.StatusNotFound, codeNotFoundMessage, textNotFoundMessage)
+		return
+	}
+	if err != nil {
+		c.refuseFailed(w, r, "message", err)
+		return
+	}
+	if detail.Dispatches == nil {
+		detail.Dispatches = []DispatchView{}
+	}
+	for i := range detail.Dispatches {
+		if detail.Dispatches[i].Decision == nil {
+			detail.Dispatches[i].Decision = []VerdictView{}
+		}
+	}
+	if detail.Receipts == nil {
+		detail.Receipts = []ReceiptView{}
+	}
+	writeJSON(w, http.StatusOK, detail)
+}
+
+const textNotFoundMessage = "There is no such message."

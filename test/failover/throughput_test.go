@@ -1,0 +1,104 @@
+package failover_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"codeword/test/testserver"
+)
+
+const (
+	backlog = 40_000
+	// minRate is what the issue wants of one process, and leaves room for a
+	// machine that is busy otherwise.
+	minRate = 2000.0
+	// maxGrowth is how much the process may grow, in MiB, from the first quarter
+	// of the backlog to its end.
+	maxGrowth = 32
+)
+
+const oneRoute = `
+routes:
+  - name: main
+    smpp: {address: "%s", system-id: codeword, password: secret, source: "65055", window: 100}
+`
+
+// TestThroughput queues a backlog with delivery off and then has one process
+// send it to one SMSC over one connection.
+func TestThroughput(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	dir := t.TempDir()
+	peer := startSMSC(t, dir, "main", map[string]any{"receipts": "text"})
+	file := filepath.Join(dir, "carriers.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, oneRoute, peer.address), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "data")
+	queueing := testserver.Start(t, testserver.Options{Data: data, Flags: []string{"--delivery", "off", "--log-level", "warn"}})
+	l := startLoad(t, queueing)
+	for deadline := time.Now().Add(30 * time.Second); l.accepted.Load() < backlog && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	sends := l.stop()
+	queueing.Stop()
+
+	s := testserver.Start(t, testserver.Options{Data: data, Flags: []string{"--carriers", file, "--log-level", "warn"}})
+	var began time.Time
+	var memory []float64
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(watchEvery) {
+		got := peer.messages()
+		if len(got) > 0 && began.IsZero() {
+			began = got[0].at
+		}
+		if len(got) >= len(sends)/4 {
+			memory = append(memory, resident(t, s.PID()))
+		}
+		if len(byNumber(got)) == len(sends) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d messages arrived within a minute", len(byNumber(got)), len(sends))
+		}
+	}
+	got := peer.messages()
+	took := got[len(got)-1].at.Sub(began)
+	rate := float64(len(got)) / took.Seconds()
+	t.Logf("%d messages in %v: %.0f a second; resident %.0f MiB at a quarter, %.0f MiB at the end",
+		len(got), took.Round(time.Millisecond), rate, memory[0], memory[len(memory)-1])
+	if len(got) != len(sends) {
+		t.Errorf("%d messages for %d sends", len(got), len(sends))
+	}
+	if rate < minRate {
+		t.Errorf("%.0f messages a second, want %.0f", rate, minRate)
+	}
+	if grown := memory[len(memory)-1] - memory[0]; grown > maxGrowth {
+		t.Errorf("grew by %.0f MiB", grown)
+	}
+}
+
+// resident is the memory of a process, in MiB.
+func resident(t *testing.T, pid int) float64 {
+	t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kib / 1024
+		}
+	}
+	t.Fatal("no VmRSS")
+	return 0
+}
