@@ -69,7 +69,7 @@ type serverFlags struct {
 	Carriers         string        `help:"YAML file with the routes and carriers of live clients' messages; SIGHUP reloads it. Without it they are shown in the inbox." placeholder:"FILE"`
 	Delivery         string        `help:"on, or off to queue messages without sending them." enum:"on,off" default:"on"`
 	DeliveryWorkers  int           `help:"Messages handed to carriers at once." default:"256"`
-	MaxQueueAge      time.Duration `help:"How long the oldest message may have waited for its turn; beyond it sends get 503." default:"1m"`
+	MaxQueueAge      time.Duration `help:"How long a message may have waited for its turn, and for nothing else; beyond it sends get 503." default:"1m"`
 	MaxInFlight      int           `help:"Requests worked on at once; beyond it callers get 503." default:"512"`
 	MaxConnections   int           `help:"Connections held at once on the public listener." default:"10000"`
 	KeepMessages     time.Duration `help:"How long the message log is kept." default:"720h"`

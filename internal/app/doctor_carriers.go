@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +49,8 @@ func checkCarrier(ctx context.Context, cfg *carrierConfig, r *routeSettings) fin
 	defer cancel()
 	began := time.Now()
 	if err := checker.Check(ctx); err != nil {
-		f.err = fmt.Errorf("%s: %w", r.kinds()[0], err)
+		kind := r.kinds()[0]
+		f.err = errors.New(kind + ": " + strings.TrimPrefix(err.Error(), kind+": ")) // most carriers name themselves
 		return f
 	}
 	f.note = fmt.Sprintf("%s: lets us in (%d ms)", r.kinds()[0], time.Since(began).Milliseconds())

@@ -91,7 +91,7 @@ func (l *messageLog) view(m *store.Message) console.MessageView {
 	v := console.MessageView{
 		ID: m.ID.String(), ClientID: m.Client, Status: m.Status.String(), Route: m.Route, Error: m.Error,
 		Locale: m.Locale, Claims: m.Claims,
-		CreateTime: api.NewTime(m.CreatedAt), UpdateTime: api.NewTime(m.UpdatedAt),
+		CreateTime: api.NewTime(m.CreatedAt), UpdateTime: api.NewTime(latest(m.CreatedAt, m.UpdatedAt)),
 		ExpireTime: api.NewTime(m.ExpiresAt), VerifyTime: optionalTime(m.VerifiedAt),
 	}
 	if c := l.clients.Client(m.Client); c != nil {
@@ -125,4 +125,12 @@ func optionalTime(t time.Time) api.Time {
 		return api.Time{}
 	}
 	return api.NewTime(t)
+}
+
+// latest returns the later of two times.
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

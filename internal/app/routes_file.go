@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -160,10 +159,8 @@ func (d *fieldDecoder) routeNodes(file *ast.File) []ast.Node {
 	return nodes
 }
 
-var (
-	routeName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
-	areaCode  = regexp.MustCompile(`^[2-9][0-9]{2}$`)
-)
+// maxPrice is in US dollars; more is a slip of the decimal point.
+const maxPrice = 10
 
 // complete tells the carrier its name and where its provider reports to.
 func (r *routeSettings) complete(publicURL string) {
@@ -205,17 +202,9 @@ func (r *routeSettings) check() []error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(routeName.MatchString(r.Name), "name: 1 to 32 of a to z, 0 to 9, - and _, beginning with a letter or digit")
-	check(r.Name != "inbox", "name: the inbox is always there")
-	check(r.Priority >= 0 && r.Priority <= 1000, "priority: not within 0 to 1000")
-	check(r.Weight >= 1 && r.Weight <= 1000, "weight: not within 1 to 1000")
-	check(r.Price >= 0 && r.Price <= 10, "price: not within 0 to 10 US dollars a segment")
-	check(r.Rate >= 0 && r.Rate <= 100_000, "rate: not within 0 to 100000 messages a second")
-	check(r.ReceiptTimeout >= 0, "receipt-timeout: negative")
-	check(r.UnknownTimeout >= 0, "unknown-timeout: negative")
-	for i, a := range r.AreaCodes {
-		check(areaCode.MatchString(a), "area-codes[%d]: %q is not an area code, such as \"212\"", i, a)
-	}
+	route := r.route(nil)
+	errs = append(errs, route.Validate())
+	check(r.Price <= maxPrice, "price: over %d US dollars a segment", maxPrice)
 	kinds := r.kinds()
 	switch len(kinds) {
 	case 0:

@@ -115,12 +115,33 @@ func TestShippedConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	carriers := filepath.Join(filepath.Dir(shipped), "carriers.yaml")
 	workspace(t)
 	t.Setenv("CODEWORD_ADMIN_TOKEN", strings.Repeat("t", 32))
-	r := run(t, "serve", "--check", "--config", shipped, "--keyset", "keyset.json", "--database", "sqlite:codeword.db")
+	for _, name := range shippedVariables(t, carriers) {
+		kind := map[string]string{"TWILIO_ACCOUNT_SID": "AC", "TWILIO_MESSAGING_SERVICE_SID": "MG"}[name]
+		t.Setenv(name, kind+"0123456789abcdef0123456789abcdef")
+	}
+	r := run(t, "serve", "--check", "--config", shipped, "--carriers", carriers, "--keyset", "keyset.json", "--database", "sqlite:codeword.db")
 	if r.code != 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// shippedVariables returns the names that a file takes from the environment.
+func shippedVariables(t *testing.T, path string) (names []string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+)\}`).FindAllStringSubmatch(string(raw), -1) {
+		names = append(names, m[1])
+	}
+	if len(names) == 0 {
+		t.Error("the file has its secrets in it")
+	}
+	return names
 }
 
 // TestPrecedence: the command line goes before the environment, that before

@@ -184,6 +184,9 @@ func (r *Router) Swap(routes []Route) error {
 			cfg.Weight = 1
 		}
 		areas, err := cfg.parse()
+		if cfg.Carrier == nil {
+			err = errors.Join(err, errors.New("carrier: required"))
+		}
 		if err == nil && next.byName[cfg.Name] != nil {
 			err = errors.New("name: there is another route of that name")
 		}
@@ -237,6 +240,12 @@ const (
 	maxWeight   = 1_000_000
 )
 
+// Validate reports every wrong field but Carrier, joined.
+func (c *Route) Validate() error {
+	_, err := c.parse()
+	return err
+}
+
 // parse returns the area codes, or an error that names every wrong field.
 func (c *Route) parse() (map[int]bool, error) {
 	var errs []error
@@ -247,7 +256,6 @@ func (c *Route) parse() (map[int]bool, error) {
 	}
 	check(routeName.MatchString(c.Name) && c.Name != tenant.RouteInbox,
 		"name: %q is no name of a route (a-z, 0-9, - and _, at most 32, not %q)", c.Name, tenant.RouteInbox)
-	check(c.Carrier != nil, "carrier: required")
 	check(c.Priority >= 0 && c.Priority <= maxPriority, "priority: not within 0 to %d", maxPriority)
 	check(c.Weight > 0 && c.Weight <= maxWeight, "weight: not within 1 to %d", maxWeight)
 	check(c.PriceMicros >= 0, "price: negative")

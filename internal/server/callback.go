@@ -30,6 +30,8 @@ func (s *Server) carrierEvents() handle {
 		x.carrier = name
 		defer s.callbacks.Add(-1)
 		if s.callbacks.Add(1) > maxCallbacks {
+			// Otherwise net/http waits for the body before it answers.
+			x.w.Header()["Connection"] = []string{"close"}
 			return errOverload
 		}
 		if err := x.readBody(api.MaxCallbackBytes); err != nil {

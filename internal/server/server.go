@@ -102,20 +102,20 @@ type Config struct {
 
 // Server is the public API. It is safe for concurrent use.
 type Server struct {
-	cfg      Config
-	now      func() time.Time
-	log      *slog.Logger
-	mux      *http.ServeMux
-	nowhere  *route
-	gate     gate
-	shed     shedLog
-	metrics  *metrics
-	pool     sync.Pool
-	running  running
+	cfg     Config
+	now     func() time.Time
+	log     *slog.Logger
+	mux     *http.ServeMux
+	nowhere *route
+	gate    gate
+	shed    shedLog
+	metrics *metrics
+	pool    sync.Pool
+	running running
 	// callbacks counts those that are worked on.
 	callbacks atomic.Int64
-	ready    readiness
-	draining atomic.Bool
+	ready     readiness
+	draining  atomic.Bool
 }
 
 // New returns a Server. It fails when a required part is missing or a metric

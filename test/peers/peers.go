@@ -153,5 +153,13 @@ func (p *Process) Tell(line string) {
 	}
 }
 
+// Signal sends a signal to the process.
+func (p *Process) Signal(sig os.Signal) {
+	p.tb.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.tb.Fatalf("peers: %v", err)
+	}
+}
+
 // Kill ends the process at once (SIGKILL). It may be called twice.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }

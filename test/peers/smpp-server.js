@@ -25,7 +25,8 @@
 //   log             file; "destination<TAB>text<NEWLINE>" is written for each
 //                   message taken, before it is answered, so that it outlives
 //                   a SIGKILL
-//   emit            true prints each message taken as a line
+//   emit            true prints {"to","text","coding"} for each message taken,
+//                   as it is decoded by its data_coding
 //
 // The first line on standard output is {"port":12345}. Lines on standard input:
 //
@@ -85,7 +86,7 @@ function textOf(pdu) {
 }
 
 // take notes a message that was not refused.
-function take(to, text) {
+function take(to, text, coding) {
   count.taken++;
   if (destinations.has(to)) count.duplicates++;
   destinations.add(to);
@@ -93,7 +94,7 @@ function take(to, text) {
   if (messages.has(line)) count.doubled++;
   messages.add(line);
   if (logFile >= 0) fs.writeSync(logFile, line + '\n');
-  if (options.emit) say({ to, text });
+  if (options.emit) say({ to, text, coding });
 }
 
 // receipt sends the receipt of a message, and again if it is not taken for now.
@@ -152,7 +153,7 @@ function submit(session, pdu) {
     count.throttled++;
     return refuse(options.throttleStatus);
   }
-  take(pdu.destination_addr, textOf(pdu));
+  take(pdu.destination_addr, textOf(pdu), pdu.data_coding);
   if (options.dropAfter && count.taken % options.dropAfter === 0) {
     count.dropped++;
     session.gone = true;

@@ -56,8 +56,8 @@ func New(cfg Config) (*Carrier, error) {
 // Name implements [carrier.Carrier].
 func (c *Carrier) Name() string { return c.cfg.Name }
 
-// Traits says that expired messages are of interest, too.
-func (*Carrier) Traits() carrier.Traits { return carrier.Traits{TakesExpired: true} }
+// Traits are those of an ordinary carrier: a code that has died is not printed.
+func (*Carrier) Traits() carrier.Traits { return carrier.Traits{} }
 
 // Send writes "TIME to NUMBER: TEXT" and counts that as delivered. Line ends
 // within the text are written as \n.

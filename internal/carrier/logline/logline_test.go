@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"codeword/internal/carrier"
 	"codeword/internal/carrier/carriertest"
 	"codeword/internal/carrier/logline"
 )
@@ -77,9 +76,6 @@ func TestLine(t *testing.T) {
 	want := `2026-03-01T12:00:00Z to +16502530000: 123456 is your code.\n\n@example.com #123456` + "\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
-	}
-	if c.Traits() != (carrier.Traits{TakesExpired: true}) {
-		t.Error("a developer wants to see expired messages, too")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"codeword/internal/carrier"
 	"codeword/internal/carrier/rest"
@@ -65,7 +66,8 @@ func (c *Carrier) ReadCallback(r *http.Request, body []byte) (carrier.Reports, e
 		return carrier.Reports{}, err
 	}
 	var got report
-	if err := json.Unmarshal(body, &got); err != nil {
+	// A phone may send half a surrogate pair.
+	if err := json.Unmarshal(body, &got, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return carrier.Reports{}, fmt.Errorf("%w: not an event in JSON", carrier.ErrMalformed)
 	}
 	switch p := got.Data.Payload; got.Data.EventType {

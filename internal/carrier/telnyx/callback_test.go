@@ -115,6 +115,10 @@ func TestReadInbound(t *testing.T) {
 	if in := got.Inbound[0]; in.From.E164() != "+16502530000" || in.To != "+13125550100" || string(in.Text) != "Stop" {
 		t.Errorf("got %v to %s: %q", in.From, in.To, string(in.Text))
 	}
+	// Half an emoji is still a message.
+	if got, err = read(t, strings.Replace(received, "Stop", `Stop \ud83d`, 1)); err != nil || len(got.Inbound) != 1 {
+		t.Errorf("half an emoji: got %+v, %v", got, err)
+	}
 	for _, from := range []string{"+442079460000", "12345", ""} {
 		got, err := read(t, strings.Replace(received, "+16502530000", from, 1))
 		if err != nil || len(got.Inbound) != 0 {

@@ -1,0 +1,178 @@
+package carriers_test
+
+import (
+	"crypto/rand"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"codeword/api"
+)
+
+const phoneA, phoneB, phoneC = "+16502530001", "+12125550102", "+14155550103"
+
+// TestWebhookJourney follows one code from the send to its use, with receipts in
+// between that come twice and in the wrong order.
+func TestWebhookJourney(t *testing.T) {
+	t.Parallel()
+	own, spare := newGateway(t), newGateway(t)
+	s := start(t, own.route("own", 1, "price: 0.0125,")+spare.route("spare", 2, ""))
+	answer := s.send(phoneA)
+	got := own.await(phoneA)
+	m := s.becomes(phoneA, "sent")
+	if m.path() != "own:sent" || m.Dispatches[0].CarrierRef != "ref-"+got.ID || m.ID != got.ID || m.Dispatches[0].Segments != 1 {
+		t.Errorf("handed over as %+v", m.Dispatches)
+	}
+	if d := m.Dispatches[0].Decision; len(d) != 2 || d[0].Route != "own" || d[0].Verdict != "chosen" || d[1].Verdict != "lower_priority" {
+		t.Errorf("decided %+v", d)
+	}
+	if !got.ValidUntil.Equal(m.ExpireTime) || m.PhoneMask != "0001" || m.ClientID != s.Live.ID {
+		t.Errorf("valid until %v, and the log has %+v", got.ValidUntil, m)
+	}
+
+	ref := "ref-" + got.ID
+	steps := []struct{ report, status, reports string }{
+		{receiptOf(ref, "accepted", ""), "sent", "own:accepted"},
+		{receiptOf("ref-other", "delivered", ""), "sent", "own:accepted"},
+		{delivered(ref), "delivered", "own:accepted own:delivered"},
+		{delivered(ref), "delivered", "own:accepted own:delivered"},
+		{receiptOf(ref, "accepted", ""), "delivered", "own:accepted own:delivered"},
+		{failed(ref, "unreachable"), "delivered", "own:accepted own:delivered own:failed"},
+		{failed(ref, "opted_out"), "delivered", ""},
+	}
+	for _, step := range steps[:6] {
+		own.report(s, "own", step.report)
+		if m := s.message(phoneA); m.Status != step.status || m.reports() != step.reports {
+			t.Errorf("after %s: %s, %q", step.report, m.Status, m.reports())
+		}
+	}
+	if _, err := s.live().Authenticate(t.Context(), answer.PhoneID, codeOf.FindString(got.Text)); err != nil {
+		t.Fatalf("the code that arrived: %v", err)
+	}
+	eventually(t, "the log tells of the code's use", func() bool { return !s.message(phoneA).VerifyTime.IsZero() })
+	if n := len(spare.to(phoneA)); n > 0 {
+		t.Errorf("%d messages over the second route", n)
+	}
+}
+
+// TestReceiptOvertakes: the gateway reports before it answers.
+func TestReceiptOvertakes(t *testing.T) {
+	t.Parallel()
+	own, spare := newGateway(t), newGateway(t)
+	s := start(t, own.route("own", 1, "")+spare.route("spare", 2, ""))
+	own.answers(func(w http.ResponseWriter, m posted) {
+		body := delivered("ref-" + m.ID)
+		if m.To == phoneB {
+			body = failed("ref-"+m.ID, "filtered")
+		}
+		own.report(s, "own", body)
+		take(w, m)
+	})
+	s.send(phoneA)
+	if m := s.becomes(phoneA, "delivered"); m.path() != "own:sent" || m.reports() != "own:delivered" {
+		t.Errorf("%s, %s", m.path(), m.reports())
+	}
+	s.send(phoneB)
+	spare.await(phoneB)
+	if m := s.becomes(phoneB, "sent"); m.path() != "own:sent spare:sent" || m.reports() != "own:failed" {
+		t.Errorf("%s, %s", m.path(), m.reports())
+	}
+}
+
+// TestForgedReports: nothing counts that the route's own gateway did not sign
+// just now, whoever signed it.
+func TestForgedReports(t *testing.T) {
+	t.Parallel()
+	own, other := newGateway(t), newGateway(t)
+	s := start(t, own.route("own", 1, "")+other.route("other", 2, ""))
+	s.send(phoneA)
+	ref := "ref-" + own.await(phoneA).ID
+	s.becomes(phoneA, "sent")
+
+	now := time.Now()
+	body, id, timestamp := delivered(ref), rand.Text(), strconv.FormatInt(now.Unix(), 10)
+	good := sign(own.secret, id, timestamp, body)
+	tests := []struct {
+		name, result string
+		status       int
+		post         func() int
+	}{
+		{"another secret", "forged", 401, func() int { return postSigned(s, "own", body, id, timestamp, sign("x", id, timestamp, body)) }},
+		{"no signature", "forged", 401, func() int { return postSigned(s, "own", body, id, timestamp, "") }},
+		{"another body", "forged", 401, func() int { return postSigned(s, "own", failed(ref, ""), id, timestamp, good) }},
+		{"another id", "forged", 401, func() int { return postSigned(s, "own", body, "x"+id, timestamp, good) }},
+		{"signed by another route", "forged", 401, func() int { return other.post(s, "own", body, now) }},
+		{"six minutes old", "stale", 401, func() int { return own.post(s, "own", body, now.Add(-6*time.Minute)) }},
+		{"six minutes ahead", "stale", 401, func() int { return own.post(s, "own", body, now.Add(6*time.Minute)) }},
+		{"no report", "malformed", 400, func() int { return own.post(s, "own", `{"type": "message.receipt"}`, now) }},
+	}
+	for _, tt := range tests {
+		series := `codeword_carrier_callbacks_total{result="` + tt.result + `",route="own"}`
+		before := s.metric(series)
+		if status := tt.post(); status != tt.status {
+			t.Errorf("%s: answered %d", tt.name, status)
+		}
+		if n := s.metric(series) - before; n != 1 {
+			t.Errorf("%s: counted %v times as %s", tt.name, n, tt.result)
+		}
+	}
+	if status := own.post(s, "nobody", body, now); status != http.StatusNotFound {
+		t.Errorf("an unknown route: answered %d", status)
+	}
+	// Rightly signed for its own route, it is about a message that route never had.
+	other.report(s, "other", body)
+	if m := s.message(phoneA); m.Status != "sent" || m.reports() != "" {
+		t.Errorf("%s, %q", m.Status, m.reports())
+	}
+	if status := postSigned(s, "own", body, id, timestamp, good); status != http.StatusNoContent {
+		t.Errorf("the right one: answered %d", status)
+	}
+	if m := s.message(phoneA); m.Status != "delivered" {
+		t.Errorf("the right one: %s", m.Status)
+	}
+}
+
+// TestFailedReceipts: a failure that another carrier may not share moves the
+// message on, once; any other ends it.
+func TestFailedReceipts(t *testing.T) {
+	t.Parallel()
+	own, spare := newGateway(t), newGateway(t)
+	s := start(t, own.route("own", 1, "")+spare.route("spare", 2, ""))
+
+	s.send(phoneA)
+	first := own.await(phoneA)
+	s.becomes(phoneA, "sent")
+	for range 3 {
+		own.report(s, "own", failed("ref-"+first.ID, "unreachable"))
+	}
+	second := spare.await(phoneA)
+	eventually(t, "the second route takes it", func() bool { m := s.message(phoneA); return m.path() == "own:sent spare:sent" })
+	own.report(s, "own", failed("ref-"+first.ID, "filtered"))
+	spare.report(s, "spare", failed("ref-"+second.ID, "unreachable")) // and now nobody is left
+	if codeOf.FindString(first.Text) != codeOf.FindString(second.Text) || first.ID != second.ID {
+		t.Error("the second route brought another code or another message")
+	}
+
+	s.send(phoneB)
+	own.report(s, "own", failed("ref-"+own.await(phoneB).ID, "opted_out"))
+	if m := s.becomes(phoneB, "failed"); m.Error != "opted_out" || m.path() != "own:sent" {
+		t.Errorf("after an opt-out: %s, %s", m.Error, m.path())
+	}
+	refused(t, s, phoneB, api.CodePhoneOptedOut)
+
+	// STOP comes between the handing-over and its failure.
+	s.send(phoneC)
+	ref := "ref-" + own.await(phoneC).ID
+	s.becomes(phoneC, "sent")
+	own.report(s, "own", inbound(phoneC, "Stop."))
+	own.report(s, "own", failed(ref, "unreachable"))
+	if m := s.becomes(phoneC, "failed"); m.Error != "opted_out" || m.path() != "own:sent" {
+		t.Errorf("after STOP: %s, %s", m.Error, m.path())
+	}
+	for phone, want := range map[string]int{phoneA: 1, phoneB: 0, phoneC: 0} {
+		if n := len(spare.codes(phone)); n != want || len(own.codes(phone)) != 1 {
+			t.Errorf("…%s: %d messages over the first route, %d over the second", phone[8:], len(own.codes(phone)), n)
+		}
+	}
+}
