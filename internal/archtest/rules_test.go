@@ -53,6 +53,32 @@ var mayImport = []struct {
 		},
 		false, "the domain knows no library, engine, carrier or transport",
 	},
+	{
+		"internal/carrier",
+		[]string{"internal/message", "internal/phone", "internal/store"},
+		false, "the port knows what a message is, and no carrier",
+	},
+	{
+		"internal/routing",
+		[]string{"internal/carrier", "internal/phone", "internal/store", "internal/tenant"},
+		true, "a route is chosen by what is known of it, whoever sends and stores",
+	},
+	{
+		"internal/delivery",
+		[]string{
+			"internal/carrier", "internal/message", "internal/phone", "internal/routing",
+			"internal/store", "internal/tenant",
+		},
+		true, "the loop knows the ports of carriers and of the queue, and neither behind them",
+	},
+	{
+		"internal/inbound",
+		[]string{
+			"internal/carrier", "internal/fault", "internal/message", "internal/phone",
+			"internal/store", "internal/tenant",
+		},
+		false, "what comes back goes through the ports that it left by",
+	},
 }
 
 // importedBy says who alone may import a package, itself aside; of several
