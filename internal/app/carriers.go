@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -118,23 +119,36 @@ func (s *carriers) prepare(routes []routeSettings) (next map[string]*liveCarrier
 func (s *carriers) commit(next map[string]*liveCarrier, swap func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.retired = slices.DeleteFunc(s.retired, (*liveCarrier).hasEnded)
 	if s.ctx != nil {
 		for _, l := range next {
 			s.launch(l)
 		}
 	}
-	if err := swap(); err != nil {
-		return err
+	gone, kept := s.live, next
+	err := swap()
+	if err != nil {
+		gone, kept = next, s.live
 	}
-	for name, old := range s.live {
-		if n := next[name]; (n == nil || n.carrier != old.carrier) && old.stop != nil {
+	for name, l := range gone {
+		if k := kept[name]; (k == nil || k.carrier != l.carrier) && l.stop != nil {
 			// Sends that are on their way may still need it.
-			time.AfterFunc(retireAfter, old.stop)
-			s.retired = append(s.retired, old)
+			time.AfterFunc(retireAfter, l.stop)
+			s.retired = append(s.retired, l)
 		}
 	}
-	s.live = next
-	return nil
+	s.live = kept
+	return err
+}
+
+// hasEnded tells whether nothing of the carrier runs any more.
+func (l *liveCarrier) hasEnded() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // retireAfter is longer than any send.

@@ -17,8 +17,8 @@ import (
 const carrierCheckTimeout = 15 * time.Second
 
 // checkCarriers tells of each route whether its carrier lets us in, and why not.
-func checkCarriers(ctx context.Context, path string, s streams) []finding {
-	routes, err := loadRoutes(path, "")
+func checkCarriers(ctx context.Context, path, publicURL string, s streams) []finding {
+	routes, err := loadRoutes(path, publicURL)
 	if err != nil {
 		return []finding{{what: "carriers file", err: err}}
 	}

@@ -13,7 +13,8 @@ import (
 
 type doctorCommand struct {
 	ledgerFlags
-	Carriers string `help:"Also ask each carrier of this file whether it lets us in." placeholder:"FILE"`
+	Carriers  string `help:"Also ask each carrier of this file whether it lets us in." placeholder:"FILE"`
+	PublicURL string `help:"The server's public URL, to judge the carriers' callback settings as well." placeholder:"URL"`
 }
 
 // finding is one line of the doctor's report.
@@ -35,7 +36,7 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 		findings = append(findings, c.examine(ctx, path, s)...)
 	}
 	if c.Carriers != "" {
-		findings = append(findings, checkCarriers(ctx, c.Carriers, s)...)
+		findings = append(findings, checkCarriers(ctx, c.Carriers, c.PublicURL, s)...)
 	}
 	failed := 0
 	for _, f := range findings {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"net/url"
 	"os"
@@ -66,20 +67,37 @@ type logSettings struct{}
 
 const defaultUnknownTimeout = 20 * time.Second
 
-// maxRoutes bounds the file.
-const maxRoutes = 100
+// maxRoutes and maxRoutesFile, in bytes, bound the file.
+const (
+	maxRoutes     = 100
+	maxRoutesFile = 1 << 20
+)
 
 // loadRoutes reads the carriers file and reports everything that is wrong with
 // it, joined, each with the route and the field's name. Providers report to
 // publicURL; if that is empty, or only this machine reaches it, they are not
 // asked to.
 func loadRoutes(path, publicURL string) ([]routeSettings, error) {
-	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	raw, err := readSmall(path, maxRoutesFile)
 	if err != nil {
 		return nil, fmt.Errorf("carriers: %w", err)
 	}
 	routes, err := parseRoutes(raw, publicURL, os.LookupEnv)
 	return routes, prefixed("carriers: "+path+": ", err)
+}
+
+// readSmall reads a file of at most limit bytes.
+func readSmall(path string, limit int) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	raw, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if err == nil && len(raw) > limit {
+		err = fmt.Errorf("%s: over %d bytes", path, limit)
+	}
+	return raw, err
 }
 
 // prefixed puts a prefix before each line of an error.

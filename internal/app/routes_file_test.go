@@ -1,6 +1,8 @@
 package app
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +162,16 @@ routes:
 				}
 			}
 		})
+	}
+}
+
+func TestEndlessFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "carriers.yaml")
+	if err := os.WriteFile(path, []byte(goodRoutes+strings.Repeat("#\n", 1<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadRoutes(path, ""); err == nil || !strings.Contains(err.Error(), "over 1048576 bytes") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -22,7 +22,8 @@ type Carrier interface {
 	Traits() Traits
 	// Send hands over one message and returns soon after ctx has ended. An error
 	// is an *Error; any other error, a panic, and no answer in time count as
-	// Unknown. Message.ID is the same when a message is sent again, so a
+	// Unknown; the Receipt beside it then has a Ref if the carrier can name the
+	// message even so. Message.ID is the same when a message is sent again, so a
 	// carrier that can deduplicate by the sender's id should.
 	Send(ctx context.Context, m Message) (Receipt, error)
 }
@@ -130,4 +131,7 @@ type Inbound struct {
 	// To is our sender, as the carrier writes it.
 	To   string
 	Text message.Text
+	// At is when the carrier got it, at the latest; zero when it does not tell,
+	// or tells at once.
+	At time.Time
 }

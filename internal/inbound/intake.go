@@ -53,7 +53,8 @@ type Config struct {
 type Metrics struct {
 	// Receipt: a delivery receipt had that effect.
 	Receipt func(route string, effect store.ReceiptEffect)
-	// Dropped: a report made no sense; what is "reference", "status" or "number".
+	// Dropped: a report made no sense; what is "reference", "status" or "number",
+	// or "start" for a START that came too late.
 	Dropped func(route, what string)
 	// Inbound: a phone wrote to one of our senders.
 	Inbound func(route string, wish message.KeywordKind)

@@ -328,7 +328,17 @@ func TestKeywords(t *testing.T) {
 	w.wantOpted(number)
 	w.handle(carrier.Reports{Inbound: []carrier.Inbound{start, stop}})
 	w.wantOpted(number, all...)
-	if w.count("inbound main 1") != 4 || len(w.sends) != 0 {
+	// A START that was written long ago does not undo a STOP; a STOP holds.
+	start.At = t0.Add(-5*time.Minute - time.Second)
+	w.handle(carrier.Reports{Inbound: []carrier.Inbound{start}})
+	w.wantOpted(number, all...)
+	start.At = t0.Add(-5 * time.Minute)
+	w.handle(carrier.Reports{Inbound: []carrier.Inbound{start}})
+	w.wantOpted(number)
+	stop.At = t0.Add(-time.Hour)
+	w.handle(carrier.Reports{Inbound: []carrier.Inbound{stop}})
+	w.wantOpted(number, all...)
+	if w.count("dropped main start") != 1 || w.count("inbound main 1") != 5 || len(w.sends) != 0 {
 		t.Errorf("counted %v", w.counted)
 	}
 }

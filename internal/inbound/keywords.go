@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"codeword/internal/carrier"
 	"codeword/internal/fault"
@@ -15,6 +16,11 @@ import (
 	"codeword/internal/tenant"
 )
 
+// maxStartAge is how old a START may be. Carriers repeat what they could not
+// bring, and one that comes late could undo a STOP that was written after it;
+// whoever meant it writes it again. A STOP is obeyed whenever it comes.
+const maxStartAge = 5 * time.Minute
+
 // obey does what phones asked for, in the order in which they did.
 func (i *Intake) obey(ctx context.Context, route string, inbound []carrier.Inbound) error {
 	for _, in := range inbound {
@@ -23,6 +29,10 @@ func (i *Intake) obey(ctx context.Context, route string, inbound []carrier.Inbou
 			continue
 		}
 		wish := message.Keyword(in.Text)
+		if wish == message.KeywordStart && !in.At.IsZero() && i.cfg.Now().Sub(in.At) > maxStartAge {
+			i.cfg.Metrics.Dropped(route, "start")
+			continue
+		}
 		if err := i.grant(ctx, route, in, wish); err != nil {
 			return err
 		}

@@ -58,8 +58,9 @@ var meanings = map[string]meaning{
 // maxMillis is the end of the year 9999, in milliseconds since 1970.
 const maxMillis = 253402300800000
 
-// readMessage reads the Message of a notification that was verified.
-func readMessage(text string) (carrier.Reports, error) {
+// readMessage reads the Message of a notification that was verified, and was
+// published at the time.
+func readMessage(text, published string) (carrier.Reports, error) {
 	var e event
 	// A phone may send half a surrogate pair.
 	if err := json.Unmarshal([]byte(text), &e, jsontext.AllowInvalidUTF8(true)); err != nil {
@@ -69,7 +70,7 @@ func readMessage(text string) (carrier.Reports, error) {
 	case e.EventType != "":
 		return e.receipt()
 	case e.InboundMessageID != "":
-		return e.inbound()
+		return e.inbound(published)
 	default:
 		return carrier.Reports{}, fmt.Errorf("%w: neither an event nor a message from a phone", carrier.ErrMalformed)
 	}
@@ -96,7 +97,7 @@ func (e *event) receipt() (carrier.Reports, error) {
 	return carrier.Reports{Receipts: []carrier.DeliveryReceipt{r}}, nil
 }
 
-func (e *event) inbound() (carrier.Reports, error) {
+func (e *event) inbound(published string) (carrier.Reports, error) {
 	from, err := phone.Parse(e.OriginationNumber)
 	switch {
 	case errors.Is(err, phone.ErrCountry):
@@ -104,7 +105,8 @@ func (e *event) inbound() (carrier.Reports, error) {
 	case err != nil:
 		return carrier.Reports{}, fmt.Errorf("%w: the sender is no phone number", carrier.ErrMalformed)
 	}
+	at, _ := time.Parse(time.RFC3339, published) // verify has parsed it
 	return carrier.Reports{Inbound: []carrier.Inbound{{
-		From: from, To: e.DestinationNumber, Text: message.Text(e.MessageBody),
+		From: from, To: e.DestinationNumber, Text: message.Text(e.MessageBody), At: at,
 	}}}, nil
 }

@@ -80,7 +80,7 @@ func (c *Carrier) ReadCallback(r *http.Request, body []byte) (carrier.Reports, e
 			"topic", c.cfg.TopicARN)
 		return carrier.Reports{}, nil
 	default:
-		return readMessage(e.Message)
+		return readMessage(e.Message, e.Timestamp)
 	}
 }
 

@@ -74,7 +74,7 @@ func (c *Carrier) ReadCallback(r *http.Request, body []byte) (carrier.Reports, e
 	case "message.sent", "message.finalized":
 		return readReceipt(p, got.Data.OccurredAt)
 	case "message.received":
-		return readInbound(p)
+		return readInbound(p, got.Data.OccurredAt)
 	case "":
 		return carrier.Reports{}, fmt.Errorf("%w: no event type", carrier.ErrMalformed)
 	default:
@@ -145,7 +145,7 @@ func reasonOf(status string, errs []apiError) string {
 
 // readInbound reads a message from a phone. A sender that is no phone of ours (a
 // short code, another country) is left out.
-func readInbound(p payload) (carrier.Reports, error) {
+func readInbound(p payload, occurred string) (carrier.Reports, error) {
 	if len(p.To) == 0 {
 		return carrier.Reports{}, fmt.Errorf("%w: to nobody", carrier.ErrMalformed)
 	}
@@ -153,7 +153,8 @@ func readInbound(p payload) (carrier.Reports, error) {
 	if err != nil {
 		return carrier.Reports{}, nil //nolint:nilerr // nothing to report
 	}
+	at, _ := time.Parse(time.RFC3339, occurred) // none then
 	return carrier.Reports{Inbound: []carrier.Inbound{
-		{From: number, To: p.To[0].PhoneNumber, Text: message.Text(p.Text)},
+		{From: number, To: p.To[0].PhoneNumber, Text: message.Text(p.Text), At: at},
 	}}, nil
 }

@@ -7,6 +7,7 @@
 package telnyx
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -83,6 +84,10 @@ func parseKey(s string) (ed25519.PublicKey, error) {
 	key, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(key) != ed25519.PublicKeySize {
 		return nil, errors.New("public-key: not 32 bytes in base64")
+	}
+	if bytes.Equal(key, make([]byte, ed25519.PublicKeySize)) {
+		// A placeholder, and a point of small order, for which anybody can sign.
+		return nil, errors.New("public-key: all zeros")
 	}
 	return key, nil
 }

@@ -167,6 +167,7 @@ func TestValidate(t *testing.T) {
 		{func(c *telnyx.Config) { *c = telnyx.Config{} }, []string{"api-key", "from"}},
 		{func(c *telnyx.Config) { c.PublicKey = "" }, []string{"public-key"}},
 		{func(c *telnyx.Config) { c.PublicKey = "AAAA" }, []string{"public-key"}},
+		{func(c *telnyx.Config) { c.PublicKey = strings.Repeat("A", 43) + "=" }, []string{"public-key"}},
 		{func(c *telnyx.Config) { c.PublicKey = "not base64" }, []string{"public-key"}},
 		{func(c *telnyx.Config) { c.From = "ACME" }, []string{"from"}},
 		{func(c *telnyx.Config) { c.MessagingProfileID = "main" }, []string{"messaging-profile-id"}},
