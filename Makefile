@@ -3,7 +3,7 @@
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 BENCH_FLAGS ?=
-FUZZTIME ?= 10s
+FUZZTIME ?=
 
 .DEFAULT_GOAL := help
 

@@ -10,6 +10,7 @@ GO=${GO:-go}
 TEST_LIMIT=${TEST_LIMIT:-590}
 
 export GO
+export FUZZTIME=${FUZZTIME:-4s}
 scripts/prerequisites.sh
 
 child=

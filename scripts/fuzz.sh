@@ -7,7 +7,7 @@ GO=${GO:-go}
 FUZZTIME=${FUZZTIME:-10s}
 
 # Only packages that mention a target are built to be asked for their names.
-mapfile -t dirs < <(grep -rlE --include='*_test.go' --exclude-dir=tools --exclude-dir=testdata '^func Fuzz' . | xargs -r dirname | sort -u)
+mapfile -t dirs < <(grep -rlE --include='*_test.go' --exclude-dir=tools --exclude-dir=testdata --exclude-dir=node_modules '^func Fuzz' . | xargs -r dirname | sort -u)
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
