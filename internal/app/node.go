@@ -127,7 +127,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	if n.cfg.Flags.Delivery == "on" {
-		if err := n.wireDelivery(); err != nil {
+		if err := n.wireDelivery(ctx); err != nil {
 			return err
 		}
 	}

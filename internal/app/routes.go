@@ -60,7 +60,15 @@ func (n *node) wireInbound() (err error) {
 	return err
 }
 
-func (n *node) wireDelivery() (err error) {
+func (n *node) wireDelivery(ctx context.Context) (err error) {
+	// The lock on the database says that no other server is there.
+	ended, err := n.store.EndLeases(ctx, n.cfg.Now())
+	if err != nil {
+		return err
+	}
+	if ended > 0 {
+		n.log.Info("a server ended while it was sending: its messages are sent again", "count", ended)
+	}
 	n.delivery, err = delivery.New(delivery.Config{
 		Queue:        n.store,
 		Clients:      n.clients.Client,

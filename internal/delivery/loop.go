@@ -4,11 +4,12 @@
 //
 // Its promises: a message that was accepted is sent until a carrier took or
 // rejected it, its code died, or it was claimed too often; never after its code
-// has died. It goes to another route at once when a carrier said that it had not
-// taken it, and after a time that the operator chose when nothing was heard of
-// it: no receipt, or no answer at all. Otherwise it is sent twice only if a
-// lease was lost with a send behind it (a crash, or a store that was down until
-// the lease had passed). It is never handed twice to a route that may have it.
+// has died, or was used before the message was claimed. It goes to another route
+// at once when a carrier said that it had not taken it, and after a time that the
+// operator chose when nothing was heard of it: no receipt, or no answer at all.
+// Otherwise it is sent twice only if a lease was lost with a send behind it (a
+// crash, or a store that was down until the lease had passed). It is never handed
+// twice to a route that may have it.
 package delivery
 
 import (
@@ -98,7 +99,7 @@ type Metrics struct {
 	Unrecorded func(n int)
 	// StoreError: an operation ("claim", "record", "stats") failed.
 	StoreError func(op string)
-	// Queue tells every second how the queue stands.
+	// Queue tells every second or so how the queue stands.
 	Queue func(store.QueueStats)
 }
 
@@ -271,13 +272,18 @@ func (l *Loop) drain(interrupt func()) error {
 	return nil
 }
 
-// statsEvery is how often the queue is looked at as a whole.
-const statsEvery = time.Second
+// statsEvery is how often the queue is looked at as a whole; less often where it
+// is so long that this would take more than one part in statsShare of the time.
+const (
+	statsEvery = time.Second
+	statsShare = 20
+)
 
 func (l *Loop) observe(ctx context.Context) {
-	tick := time.NewTicker(statsEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		begun := time.Now()
 		stats, err := l.cfg.Queue.QueueStats(ctx)
 		switch {
 		case err == nil:
@@ -290,9 +296,8 @@ func (l *Loop) observe(ctx context.Context) {
 		case ctx.Err() == nil:
 			l.cfg.Metrics.StoreError("stats")
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		sleep(ctx, timer, max(statsEvery, statsShare*time.Since(begun)))
+		if ctx.Err() != nil {
 			return
 		}
 	}
@@ -300,8 +305,8 @@ func (l *Loop) observe(ctx context.Context) {
 
 // Overloaded tells whether a message that waits for nothing but its turn was
 // accepted longer than limit ago, so that more could not be sent in time, and
-// after how long it makes sense to ask again. It costs nothing and is at most a
-// second behind. A limit of 0 or less is none.
+// after how long it makes sense to ask again. It costs nothing and is about a
+// second behind, a few with a million messages in the queue. A limit of 0 or less is none.
 func (l *Loop) Overloaded(limit time.Duration) (overloaded bool, retryAfter time.Duration) {
 	waiting := l.waiting.Load()
 	if limit <= 0 || waiting == 0 {

@@ -99,7 +99,7 @@ func (p *passage) settle(receipt carrier.Receipt, failure *carrier.Error, now ti
 		p.dispatched(store.MessageQueued, "", failure.Reason)
 		return true
 	default:
-		p.taken(store.MessageUnknown, "", failure.Reason)
+		p.taken(store.MessageUnknown, clean(receipt.Ref), failure.Reason)
 		p.lookAgain(now, p.leg.UnknownTimeout)
 	}
 	return false

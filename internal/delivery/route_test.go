@@ -107,6 +107,11 @@ func TestRoutes(t *testing.T) {
 		},
 		{"delivered at once", nil, carriertest.Deliver(), carriertest.Accept(), []string{"main delivered"}, store.MessageDelivered, ""},
 		{"opted out before", func(m *store.Message) { m.OptedOut = true }, nil, nil, nil, store.MessageFailed, "opted_out"},
+		{"the code used before", func(m *store.Message) { m.Spent = true }, nil, nil, nil, store.MessageExpired, "code_spent"},
+		{
+			"the code used meanwhile", func(m *store.Message) { m.Spent, m.Status = true, store.MessageUnknown },
+			nil, nil, nil, store.MessageUnknown, "",
+		},
 		{"expired before", func(m *store.Message) { m.ExpiresAt = time.Now() }, nil, nil, nil, store.MessageExpired, "expired"},
 	}
 	for _, tt := range tests {
@@ -213,6 +218,25 @@ func TestReceiptInTime(t *testing.T) {
 			_ = r.end()
 		})
 	}
+}
+
+// TestUnknownKeepsItsReference: a receipt can tell what the answer did not.
+func TestUnknownKeepsItsReference(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		main := carriertest.NewFake("main", func(_ context.Context, m carrier.Message) (carrier.Receipt, error) {
+			return carrier.Receipt{Ref: "ref-" + m.ID.String()}, carrier.NewError(carrier.ReasonTimeout, nil)
+		})
+		r := startRoutes(t, q, pair(main, carriertest.NewFake("backup", nil)), nil)
+		id := q.put(1, nil)[0]
+		r.Wake()
+		after(time.Second)
+		want := "ref-" + id.String()
+		if got := q.dispatched(id); len(got) != 1 || got[0].CarrierRef != want || q.get(id).CarrierRef != want || q.get(id).Status != store.MessageUnknown {
+			t.Errorf("recorded %+v", got)
+		}
+		_ = r.end()
+	})
 }
 
 // TestFailedReceipts: each route is used once, however often a carrier takes a

@@ -31,6 +31,8 @@ const (
 	reasonErased = "phone_erased"
 	// reasonExpired: the code died first.
 	reasonExpired = "expired"
+	// reasonSpent: the code was used, or another took its place.
+	reasonSpent = "code_spent"
 	// reasonClaims: claimed too often.
 	reasonClaims = "gave_up"
 	// reasonPanic: the carrier, or the making of the text, panicked.
@@ -123,6 +125,9 @@ func (l *Loop) prepare(p *passage, now time.Time) (ready bool) {
 	switch {
 	case p.dead(now):
 		p.end(store.MessageExpired, reasonExpired)
+		return false
+	case m.Spent && !p.ageless:
+		p.end(store.MessageExpired, reasonSpent)
 		return false
 	case m.Claims > l.cfg.MaxClaims:
 		p.end(store.MessageFailed, reasonClaims)

@@ -80,7 +80,7 @@ func (p *Plan) draw(c *choice, now time.Time) (Leg, bool) {
 			return leg, true
 		}
 	}
-	spills := now.Sub(p.m.CreatedAt) > spillAfter
+	spills := now.Sub(p.m.CreatedAt) >= spillAfter
 	for lead := c.lead(); lead != nil; lead = c.lead() {
 		rank, busy := lead.rank, false
 		for o := c.toss(rank, p.r.cfg.Rand); o != nil; o = c.toss(rank, p.r.cfg.Rand) {

@@ -108,7 +108,13 @@ func (b *bench) one(failure *carrier.Error) string {
 // wait returns the *Wait that a fresh message gets, or fails the test.
 func (b *bench) wait() *routing.Wait {
 	b.t.Helper()
-	p := b.plan(b.message())
+	return b.waitOf(b.message())
+}
+
+// waitOf returns the *Wait that the message gets, or fails the test.
+func (b *bench) waitOf(m *store.Message) *routing.Wait {
+	b.t.Helper()
+	p := b.plan(m)
 	leg, err := p.Next(context.Background(), time.Now())
 	var w *routing.Wait
 	if !errors.As(err, &w) {

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,8 +99,12 @@ type grade struct {
 	// mean is the expected share of verified codes, spread its standard
 	// deviation, both of a beta distribution.
 	mean, spread float64
-	samples      float64
-	fresh        int
+	// observed is the share without what is believed beforehand, and samples how
+	// many messages it rests on.
+	observed, samples float64
+	fresh             int
+	// ill: it fared worse than another when it was last graded.
+	ill bool
 }
 
 // graded is when the routes were last graded.
@@ -122,19 +127,40 @@ func (r *Router) refresh(t *table, now time.Time) {
 		verified += tallies[i].verified
 	}
 	prior := (verified + priorMean*weight) / (sent + weight)
+	grades := make([]*grade, len(t.routes))
 	for i, rt := range t.routes {
 		of := tallies[i]
 		n := of.sent + weight
 		mean := (of.verified + prior*weight) / n
-		rt.grade.Store(&grade{
+		grades[i] = &grade{
 			mean: mean, spread: math.Sqrt(mean * (1 - mean) / (n + 1)), samples: of.sent, fresh: of.fresh,
-		})
+			observed: of.verified / max(of.sent, forgotten), ill: rt.grade.Load().ill,
+		}
+	}
+	for i, rt := range t.routes {
+		grades[i].ill = slices.ContainsFunc(grades, grades[i].worse)
+		rt.grade.Store(grades[i])
 	}
 }
 
+const (
+	// recovered is how well, compared with another, a route has to fare again.
+	recovered = 0.75
+	// forgotten is the number of samples below which nothing is known any more.
+	forgotten = 1
+)
+
 // worse tells whether a route fares less than half as well as another, each
-// given the benefit of one standard deviation of doubt.
+// given the benefit of one standard deviation of doubt. A route that did has to
+// show that it does better now: if the doubt that grows with time were enough,
+// it would get everything again every few minutes, until it has failed anew.
 func (g *grade) worse(than *grade) bool {
+	if g == than {
+		return false
+	}
+	if g.ill && g.samples >= forgotten {
+		return than.samples >= forgotten && g.observed < recovered*than.observed
+	}
 	return g.mean+g.spread < (than.mean-than.spread)/2
 }
 

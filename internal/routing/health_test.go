@@ -80,6 +80,27 @@ func TestFakeReceipts(t *testing.T) {
 	})
 }
 
+// TestNoFlapping: with little traffic, too, a bad route gets no more than is
+// spent on exploring it, and gets its traffic back once it has recovered.
+func TestNoFlapping(t *testing.T) {
+	for _, perSecond := range []int{1, 2, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, nil, via("main", 0), via("backup", 1))
+			good := map[string]float64{"main": 0.7, "backup": 0.7}
+			bad := map[string]float64{"main": 0, "backup": 0.7}
+			b.traffic(30*time.Minute, perSecond, good)
+			b.traffic(20*time.Minute, perSecond, bad)
+			if s := share(b.traffic(2*time.Hour, perSecond, bad), "main"); s > 0.03 || s < 0.01 {
+				t.Errorf("with %d messages a second a bad main has %.3f of the traffic", perSecond, s)
+			}
+			b.traffic(40*time.Minute, perSecond, good)
+			if s := share(b.traffic(20*time.Minute, perSecond, good), "main"); s < 0.95 {
+				t.Errorf("with %d messages a second, recovered, main has %.3f of the traffic", perSecond, s)
+			}
+		})
+	}
+}
+
 // TestLowVerification: where few people use their codes, that is no fault of
 // the route, and traffic stays where the operator wants it.
 func TestLowVerification(t *testing.T) {

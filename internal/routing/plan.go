@@ -123,7 +123,7 @@ func (p *Plan) Next(ctx context.Context, now time.Time) (Leg, error) {
 			return Leg{}, p.stuck(&c, now)
 		}
 		if o.delay > deadline.Sub(now) {
-			return Leg{}, &Wait{At: o.limiter.book(now.Add(o.delay), p.r.cfg.Rand())}
+			return Leg{}, &Wait{At: p.turn(&c, o, now)}
 		}
 		if o.reason == Throttled {
 			if err := sleep(ctx, o.delay); err != nil {
@@ -146,6 +146,18 @@ func (p *Plan) Next(ctx context.Context, now time.Time) (Leg, error) {
 			return leg, nil
 		}
 	}
+}
+
+// turn is when a message is to come back that is sent away to wait for a route.
+// A long pause is not waited for when there is a route for messages that have
+// waited for too long.
+func (p *Plan) turn(c *choice, o *option, now time.Time) time.Time {
+	at := o.limiter.book(now.Add(o.delay), p.r.cfg.Rand())
+	if c.lead() == nil || o.reason != Throttled && o.delay <= spillAfter {
+		return at
+	}
+	spread := time.Duration(p.r.cfg.Rand() * float64(minPause))
+	return earlier(at, p.m.CreatedAt.Add(spillAfter+spread))
 }
 
 // Done gives a leg back with what came of it; nil when the carrier took the

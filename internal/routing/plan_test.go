@@ -271,6 +271,26 @@ func TestSpill(t *testing.T) {
 	})
 }
 
+// TestThrottledSpill: a message does not wait longer for a route that wants a
+// long pause than it takes for others to be an alternative.
+func TestThrottledSpill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, via("main", 0), via("backup", 1))
+		err := because(carrier.ReasonThrottled)
+		err.RetryAfter = time.Minute
+		b.one(err)
+		m := b.message()
+		w := b.waitOf(m)
+		if d := time.Until(w.At); w.Down || d < 10*time.Second || d > 11*time.Second {
+			t.Errorf("it waits for %v", d)
+		}
+		<-time.After(time.Until(w.At))
+		if leg := b.next(b.plan(m)); leg.Route != "backup" {
+			t.Errorf("then %q: %s", leg.Route, leg.Decision)
+		}
+	})
+}
+
 // TestNextNeverOutlivesTheCode: no turn after the code's death is waited for.
 func TestNextNeverOutlivesTheCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

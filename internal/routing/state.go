@@ -125,6 +125,12 @@ func verdict(err *carrier.Error) error {
 	}
 }
 
+// answers tells whether the carrier itself has answered. What could not be handed
+// over says nothing about how long it takes.
+func answers(err *carrier.Error) bool {
+	return err == nil || err.Class != carrier.Unknown && err.Reason != carrier.ReasonUnavailable && err.Reason != carrier.ReasonCanceled
+}
+
 // trouble tells why the route is not to be used at all, and until when at
 // least; "" if it may be.
 func (s *state) trouble(now time.Time) (reason Reason, until time.Time) {
@@ -207,24 +213,27 @@ func (s *state) end(t ticket, err *carrier.Error, now time.Time) {
 	case err.Effect == carrier.EffectThrottle:
 		s.pause(now, err.RetryAfter)
 	}
-	if err == nil || err.Class != carrier.Unknown {
+	if answers(err) {
 		s.answered = now
 		s.latency += (now.Sub(t.begun) - s.latency) / 8
 	}
+	var reason string
+	alarm := false
 	if err != nil {
-		s.failures[err.Reason]++
+		reason = s.counted(err.Reason)
+		s.failures[reason]++
+		alarm = err.Effect == carrier.EffectMisconfigured && s.alarm(now, reason)
 	}
-	alarm := err != nil && err.Effect == carrier.EffectMisconfigured && s.alarm(now, err.Reason)
 	s.mu.Unlock()
 
 	if err != nil {
-		s.metrics.Failed(s.name, err.Reason)
+		s.metrics.Failed(s.name, reason)
 		if err.Effect == carrier.EffectMisconfigured {
-			s.metrics.Misconfigured(s.name, err.Reason)
+			s.metrics.Misconfigured(s.name, reason)
 		}
 	}
 	if alarm {
-		s.log.Error("routing: a route refuses messages until an operator acts", "route", s.name, "reason", err.Reason)
+		s.log.Error("routing: a route refuses messages until an operator acts", "route", s.name, "reason", reason)
 	}
 	switch {
 	case t.probe != nil:
@@ -234,6 +243,21 @@ func (s *state) end(t ticket, err *carrier.Error, now time.Time) {
 			done(verdict(err))
 		}
 	}
+}
+
+// maxReasons is how many reasons of a route are counted apart. Some carriers have
+// reasons of their own without number, and each is a time series.
+const maxReasons = 64
+
+// reasonOther stands for those that came after them.
+const reasonOther = "other"
+
+// counted is the reason under which a failure is counted.
+func (s *state) counted(reason string) string {
+	if _, known := s.failures[reason]; !known && len(s.failures) >= maxReasons {
+		return reasonOther
+	}
+	return reason
 }
 
 // pause leaves the route alone for a while. Answers that come during a pause
@@ -284,10 +308,11 @@ type Status struct {
 	// many messages that rests on, older ones counting less.
 	Health, Samples float64
 	// Unhealthy: another route brings at least twice as many codes that are
-	// verified.
+	// verified, or did, and this one has not shown since that it is nearly as good.
 	Unhealthy bool
 	// Sent counts the messages that the carrier took since the route was
-	// configured, Failures those that it did not, by reason.
+	// configured, Failures those that it did not, by reason; reasons beyond the
+	// first 64 are "other".
 	Sent     uint64
 	Failures map[string]uint64
 }
@@ -301,10 +326,7 @@ func (r *Router) Status() []Status {
 		g := rt.grade.Load()
 		s := Status{
 			Route: rt.Name, Priority: rt.Priority, Weight: rt.Weight, Breaker: rt.breaker.State().String(),
-			Health: g.mean, Samples: g.samples,
-		}
-		for _, other := range t.routes {
-			s.Unhealthy = s.Unhealthy || g.worse(other.grade.Load())
+			Health: g.mean, Samples: g.samples, Unhealthy: g.ill,
 		}
 		rt.report(&s, now)
 		out = append(out, s)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -177,6 +178,43 @@ func TestStalled(t *testing.T) {
 	})
 }
 
+// TestRefusalsAreNoAnswers: what fails without an answer of the carrier says
+// nothing about how fast it answers.
+func TestRefusalsAreNoAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, via("main", 0), via("backup", 1))
+		var done []func(*carrier.Error)
+		hand := func(n int) {
+			for range n {
+				p := b.plan(b.message())
+				leg := b.next(p)
+				done = append(done, func(err *carrier.Error) { p.Done(leg, err) })
+			}
+		}
+		hand(100)
+		<-time.After(5 * time.Second)
+		for i, f := range done { // the window times out, and the rest never had a connection
+			if i < 10 {
+				f(because(carrier.ReasonTimeout))
+			} else {
+				f(down())
+			}
+		}
+		done = nil
+		<-time.After(6 * time.Second)
+		for range 3 {
+			if r := b.one(nil); r != "main" {
+				t.Fatalf("the probe took %q", r)
+			}
+		}
+		hand(10)
+		<-time.After(2*time.Second + time.Millisecond)
+		if !b.status("main").Stalled {
+			t.Error("not stalled after two seconds without an answer")
+		}
+	})
+}
+
 // TestSlowIsNotStalled: a route that always takes long is used all the same.
 func TestSlowIsNotStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -336,6 +374,28 @@ func TestMetrics(t *testing.T) {
 		}
 		if s := b.status("main"); s.Sent != 3 || s.Failures[carrier.ReasonUnavailable] != 5 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestReasonsAreBounded: a carrier that makes up reasons does not make time
+// series and memory grow without end.
+func TestReasonsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(map[string]int)
+		b := newBench(t, func(cfg *routing.Config) {
+			cfg.Metrics.Failed = func(_, reason string) { told[reason]++ }
+		}, via("main", 0))
+		for i := range 1000 {
+			b.one(&carrier.Error{Class: carrier.Rejected, Reason: fmt.Sprintf("own_%d", i)})
+			b.one(&carrier.Error{Class: carrier.Rejected, Reason: "own_0"})
+		}
+		failures := b.status("main").Failures
+		if len(failures) != 65 || failures["other"] != 1000-64 || failures["own_0"] != 1001 {
+			t.Errorf("%d reasons: %v", len(failures), failures)
+		}
+		if len(told) != 65 || told["other"] != 1000-64 {
+			t.Errorf("metrics have %d reasons", len(told))
 		}
 	})
 }

@@ -15,7 +15,8 @@ const (
 	MessageDelivered
 	// MessageFailed: rejected, or given up.
 	MessageFailed
-	// MessageExpired: the code died before a carrier took the message.
+	// MessageExpired: the code died, or was used, before a carrier took the
+	// message.
 	MessageExpired
 	// MessageUnknown: it may be on its way; it is not sent again blindly.
 	MessageUnknown
@@ -70,6 +71,9 @@ type Message struct {
 	VerifiedAt time.Time
 	// OptedOut: the owner of the phone wants no messages from the client.
 	OptedOut bool
+	// Spent: the code cannot be used any more although it has not expired: it was
+	// used, or another took its place. Only ClaimMessages fills it.
+	Spent bool
 	// Tried are the routes of all dispatches so far, in order. Only
 	// ClaimMessages fills it.
 	Tried []string
@@ -199,7 +203,8 @@ type Verified struct {
 // Claim takes messages that are due, oldest first, and hides them from other
 // claims until Lease has passed. Due are queued messages at their time, and sent
 // or unknown ones for which no receipt has come by Outcome.RetryAt; of those
-// only as many as leave room.
+// only as many as leave room, but in a claim of eight or more never none, so
+// that a queue which is never empty does not keep them waiting for good.
 type Claim struct {
 	Now   time.Time
 	Lease time.Duration

@@ -6,7 +6,9 @@ package carriers_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,7 +23,16 @@ import (
 	"codeword/test/testserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+// atOnce is how many tests run at a time unless -parallel says otherwise. They
+// mostly wait: for a lease, a breaker, a timeout.
+const atOnce = "5"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	os.Exit(testserver.Main(m))
+}
 
 const (
 	// soon is how long anything may take that should happen at once, on a machine
@@ -245,4 +256,12 @@ func number(n int) string {
 	areas := [...]string{"206", "212", "312", "415", "512", "617", "650", "702"}
 	k := n / len(areas)
 	return fmt.Sprintf("+1%s%03d%04d", areas[n%len(areas)], 220+k/10_000, k%10_000)
+}
+
+// decode reads the document of a 200.
+func decode(tb testing.TB, resp *http.Response, into any) {
+	tb.Helper()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode != http.StatusOK {
+		tb.Fatalf("answered %d: %v", resp.StatusCode, err)
+	}
 }

@@ -25,9 +25,9 @@ const (
 	workers = 24
 	// A server lives between shortest and longest after it was ready.
 	shortest, longest = 30 * time.Millisecond, 150 * time.Millisecond
-	// settleLimit is for the queue to empty after the last kill: what was
-	// claimed then is sent again when its lease of 30 s has passed.
-	settleLimit = 75 * time.Second
+	// settleLimit is for the queue to empty after the last kill; less than the
+	// 30 s for which a dead server's claims would hold if nobody ended them.
+	settleLimit = 25 * time.Second
 )
 
 // TestKilledUnderLoad kills the server 100 times while callers send, authenticate,

@@ -51,7 +51,7 @@ func New(cfg Config) (*Carrier, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Carrier{cfg: s, pool: newPool(), log: newLimitedLog(s)}
+	c := &Carrier{cfg: s, pool: newPool(s.ResponseTimeout), log: newLimitedLog(s)}
 	c.requests.New = func() any {
 		timer := time.NewTimer(time.Hour)
 		timer.Stop()
@@ -186,16 +186,10 @@ func (c *Carrier) compose(m carrier.Message) (submission, encoded, *carrier.Erro
 		service: c.cfg.ServiceType,
 		source:  c.cfg.source,
 		dest:    address{c.cfg.destTON, c.cfg.destNPI, strings.TrimPrefix(m.To.E164(), "+")},
+		until:   m.ValidUntil,
 	}
 	if c.cfg.destTON == tonNational {
 		sub.dest.digits = strings.TrimPrefix(sub.dest.digits, "1")
-	}
-	if !m.ValidUntil.IsZero() {
-		life := m.ValidUntil.Sub(c.cfg.Now())
-		if life <= 0 {
-			return submission{}, encoded{}, carrier.NewError(carrier.ReasonExpired, nil)
-		}
-		sub.validity = relativeTime(life)
 	}
 	text := encode(string(m.Text), c.cfg.DefaultAlphabet == AlphabetLatin1)
 	if len(text.parts) > c.cfg.MaxSegments {
@@ -212,15 +206,32 @@ func relativeTime(d time.Duration) string {
 	return fmt.Sprintf("0000%02d%02d%02d%02d000R", n/86400, n/3600%24, n/60%60, n%60)
 }
 
+// write encodes a submit_sm once it can be sent, which may be long after Send
+// began; it is an error if the message has died meanwhile.
+func (c *Carrier) write(r *request, sub *submission) *carrier.Error {
+	if !sub.until.IsZero() {
+		life := sub.until.Sub(c.cfg.Now())
+		if life <= 0 {
+			return carrier.NewError(carrier.ReasonExpired, nil)
+		}
+		sub.validity = relativeTime(life)
+	}
+	r.frame = appendSubmit(r.frame[:0], sub)
+	return nil
+}
+
 // submit sends one submit_sm and waits for its answer, the id of the message.
 func (c *Carrier) submit(ctx context.Context, sub *submission) (string, error) {
 	r, _ := c.requests.Get().(*request)
 	defer c.requests.Put(r)
-	r.frame = appendSubmit(r.frame[:0], sub)
 	var s *session
 	for {
 		var err *carrier.Error
 		if s, err = c.pool.acquire(ctx); err != nil {
+			return "", err
+		}
+		if err = c.write(r, sub); err != nil {
+			c.pool.release(s)
 			return "", err
 		}
 		if s.submit(r) {

@@ -233,6 +233,7 @@ func TestInbound(t *testing.T) {
 		"binary":              {source: "16502530000", coding: 4, text: "\x01\x02"},
 		"short code":          {source: "12345", text: "STOP"},
 		"foreign":             {source: "+447946000000", text: "STOP"},
+		"foreign, ten digits": {source: "+6591234567", text: "STOP"},
 		"nobody":              {source: "", text: "STOP"},
 		"acknowledgment":      {source: "16502530000", esm: 0x10, text: "STOP"},
 	} {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"codeword/internal/carrier"
@@ -63,6 +65,42 @@ func TestLongMessages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDiesWaiting: a message that died while it waited for a place is not sent,
+// and one that waited lives no longer for that.
+func TestDiesWaiting(t *testing.T) {
+	var seen []submitted
+	cfg := func(c *smpp.Config) { c.Window, c.ResponseTimeout = 1, time.Minute }
+	bubble(t, cfg, func(t *testing.T, c *smpp.Carrier, _ *network) {
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := c.Send(t.Context(), to(t)); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		dead, alive := to(t), to(t)
+		dead.ValidUntil, alive.ValidUntil = time.Now().Add(3*time.Second), time.Now().Add(time.Minute)
+		first.Go(func() {
+			_, err := c.Send(t.Context(), dead)
+			wantError(t, err, carrier.Rejected, carrier.ReasonExpired)
+		})
+		synctest.Wait()
+		if _, err := c.Send(t.Context(), alive); err != nil {
+			t.Error(err)
+		}
+		first.Wait()
+		if len(seen) != 2 || seen[1].validity != "000000000050000R" {
+			t.Errorf("sent %+v", seen)
+		}
+	}, func(c *peer) error {
+		return c.serve(func(c *peer, p pdu) error {
+			seen = append(seen, readSubmit(t, p))
+			time.Sleep(10 * time.Second)
+			return accept(c, p)
+		})
+	})
 }
 
 func TestNotSent(t *testing.T) {

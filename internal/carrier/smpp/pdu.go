@@ -3,6 +3,7 @@ package smpp
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 // command is a command_id (SMPP 3.4, section 5.1.2.1).
@@ -139,10 +140,12 @@ type submission struct {
 	service      string
 	source, dest address
 	udhi         bool
-	validity     string
-	registered   bool
-	coding       byte
-	body         []byte
+	// until is when the message dies; validity says it to the SMSC.
+	until      time.Time
+	validity   string
+	registered bool
+	coding     byte
+	body       []byte
 	// payload: body goes into message_payload, not into short_message.
 	payload bool
 }

@@ -148,7 +148,7 @@ func TestNPMServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if line, want := server.Line(), `{"to":"16502530000","text":"123456 is your Acme verification code. Don't share it."}`; line != want {
+			if line, want := server.Line(), `{"to":"16502530000","text":"123456 is your Acme verification code. Don't share it.","coding":0}`; line != want {
 				t.Errorf("got %s, want %s", line, want)
 			}
 			want := carrier.DeliveryReceipt{Ref: receipt.Ref, Status: carrier.ReceiptDelivered}

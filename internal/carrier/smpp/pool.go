@@ -3,7 +3,6 @@ package smpp
 import (
 	"container/list"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,8 @@ const (
 // pool hands out the places in the windows of the sessions that can send,
 // first come, first served.
 type pool struct {
+	// answer is how long an answer may take.
+	answer time.Duration
 	// throttled is set from the first pause until a send succeeds after it; it
 	// spares successes the lock.
 	throttled atomic.Bool
@@ -39,15 +40,15 @@ type pool struct {
 	pause backoff.ExponentialBackOff
 }
 
-func newPool() *pool {
-	return &pool{pause: backoff.ExponentialBackOff{
+func newPool(answer time.Duration) *pool {
+	return &pool{answer: answer, pause: backoff.ExponentialBackOff{
 		InitialInterval: firstPause, MaxInterval: maxPause, Multiplier: 2, RandomizationFactor: 0.2,
 	}}
 }
 
 // acquire takes a place in the window of a session; release or put gives it
-// back. It fails at once when there is no session, and when ctx ends. Nothing
-// has been written then, so its errors are Retryable.
+// back. It fails at once when there is no session, and when ctx would end before
+// the answer came. Nothing has been written then, so its errors are Retryable.
 func (p *pool) acquire(ctx context.Context) (*session, *carrier.Error) {
 	p.mu.Lock()
 	if len(p.sessions) == 0 {
@@ -63,6 +64,8 @@ func (p *pool) acquire(ctx context.Context) (*session, *carrier.Error) {
 	turn := make(chan *session, 1)
 	place := p.waiting.PushBack(turn)
 	p.mu.Unlock()
+	ctx, cancel := p.patience(ctx)
+	defer cancel()
 
 	select {
 	case s := <-turn:
@@ -73,6 +76,18 @@ func (p *pool) acquire(ctx context.Context) (*session, *carrier.Error) {
 	case <-ctx.Done():
 		return nil, p.leave(ctx, place, turn)
 	}
+}
+
+// patience is how long to wait for a place: as long as ctx leaves time for an
+// answer, and half of its time at least. Who got a place in the last moment would
+// have sent a message without hearing what became of it.
+func (p *pool) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	left := time.Until(deadline)
+	return context.WithTimeout(ctx, max(left-p.answer, left/2))
 }
 
 // absent is the error when there is no session.
@@ -95,16 +110,15 @@ func (p *pool) leave(ctx context.Context, place *list.Element, turn chan *sessio
 	default:
 		p.waiting.Remove(place)
 	}
-	switch {
-	case p.paused():
+	if p.paused() {
 		err := carrier.NewError(carrier.ReasonThrottled, ctx.Err())
 		err.RetryAfter = p.left()
 		return err
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return carrier.NewError(carrier.ReasonUnavailable, ctx.Err())
-	default:
-		return carrier.NewError(carrier.ReasonCanceled, ctx.Err())
 	}
+	// A window that is full for long says no more than that there is more to send
+	// than the SMSC answers; were it Unavailable, many who wait would take down a
+	// route that is slow and well.
+	return carrier.NewError(carrier.ReasonCanceled, ctx.Err())
 }
 
 // release gives a place back.

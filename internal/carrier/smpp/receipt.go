@@ -252,10 +252,11 @@ func trimZeros(s string) string {
 }
 
 // parseSource reads a source address: "16502530000", "+16502530000",
-// or "6502530000".
+// or "6502530000". The type of number is not looked at, since SMSCs write what
+// they like there, but a plus sign is meant: "+6591234567" is in Singapore.
 func parseSource(b []byte) (phone.Number, bool) {
-	digits := strings.TrimPrefix(strings.TrimSpace(string(b[:min(len(b), 2*maxAddress)])), "+")
-	if len(digits) == 10 {
+	digits, plus := strings.CutPrefix(strings.TrimSpace(string(b[:min(len(b), 2*maxAddress)])), "+")
+	if len(digits) == 10 && !plus {
 		digits = "1" + digits
 	}
 	n, err := phone.Parse("+" + digits)

@@ -147,11 +147,38 @@ func TestWindowFull(t *testing.T) {
 		for _, err := range results {
 			classes[err.Error()]++
 		}
-		if classes["carrier: unknown: timeout"] != 4 || classes["carrier: retryable: unavailable"] != 2 || seen.Load() != 4 {
+		if classes["carrier: unknown: timeout"] != 4 || classes["carrier: retryable: canceled"] != 2 || seen.Load() != 4 {
 			t.Errorf("got %v with %d seen", classes, seen.Load())
 		}
 	}, func(c *peer) error {
 		return c.serve(func(*peer, pdu) error { seen.Add(1); return nil })
+	})
+}
+
+// TestLastMoment: with a window that frees its places slowly, whoever got one
+// hears what became of its message, and the others have sent nothing.
+func TestLastMoment(t *testing.T) {
+	cfg := func(c *smpp.Config) { c.Window = 4 }
+	bubble(t, cfg, func(t *testing.T, c *smpp.Carrier, _ *network) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		results, wait := sendAll(ctx, t, c, 20)
+		wait()
+		classes := map[string]int{}
+		for _, err := range results {
+			classes[fmt.Sprint(err)]++
+		}
+		if classes["<nil>"] != 8 || classes["carrier: retryable: canceled"] != 12 {
+			t.Errorf("got %v", classes)
+		}
+	}, func(c *peer) error {
+		return c.serve(func(c *peer, p pdu) error {
+			go func() {
+				time.Sleep(4 * time.Second)
+				_ = accept(c, p)
+			}()
+			return nil
+		})
 	})
 }
 

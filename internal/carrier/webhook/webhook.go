@@ -56,11 +56,11 @@
 //	  "reason": "unreachable", "time": "2026-03-01T12:00:03Z"}}
 //	{"type": "message.inbound", "data": {"from": "+16502530000", "to": "+12125550101", "text": "STOP"}}
 //
-// id is the one of the answer, or else of the message; status is accepted,
-// delivered or failed; reason, for failed only, is one of those above and
-// carrier_error by default; time is optional (RFC 3339). Reports may come twice
-// and in any order. A 2xx says that they were noted; after a 5xx they should come
-// again, after a 4xx they need not.
+// id is the one of the answer, or else of the message, also when the answer did
+// not reach us; status is accepted, delivered or failed; reason, for failed only,
+// is one of those above and carrier_error by default; time is optional (RFC 3339).
+// Reports may come twice and in any order. A 2xx says that they were noted; after
+// a 5xx they should come again, after a 4xx they need not.
 package webhook
 
 import (
@@ -197,11 +197,12 @@ func (c *Carrier) Send(ctx context.Context, m carrier.Message) (carrier.Receipt,
 	a, err := post(ctx, c, id, typeSend, outgoing{
 		ID: id, To: m.To.E164(), Text: string(m.Text), ValidUntil: m.ValidUntil.UTC().Truncate(time.Millisecond),
 	})
-	if err != nil {
-		return carrier.Receipt{}, err
+	var receipt carrier.Receipt
+	if err == nil {
+		receipt, err = c.judge(a)
 	}
-	receipt, err := c.judge(a)
-	if err == nil && receipt.Ref == "" {
+	// A receiver whose answer was lost can still report by our id.
+	if receipt.Ref == "" && (err == nil || carrier.Classify(err).Class == carrier.Unknown) {
 		receipt.Ref = id
 	}
 	return receipt, err

@@ -56,6 +56,20 @@ func (l challengeList) find(b store.Binding) (store.Challenge, bool) {
 	}
 }
 
+// holds tells whether the challenge of that id is in the list.
+func (l challengeList) holds(id store.ChallengeID) bool {
+	for {
+		ch, size := l.next()
+		if size == 0 {
+			return false
+		}
+		if ch.ID == id {
+			return true
+		}
+		l = l[size:]
+	}
+}
+
 // filter returns a new list of the challenges that keep wants.
 func (l challengeList) filter(keep func(store.Challenge) bool) challengeList {
 	var out challengeList

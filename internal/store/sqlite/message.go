@@ -14,6 +14,9 @@ import (
 const messageColumns = `m.message_id, c.client_id, m.phone_id, p.sealed, m.challenge_id, m.key_version, m.digits, m.status, m.claims,
 	m.created_at, m.expires_at, m.updated_at, m.route, m.carrier_ref, m.error, m.locale, m.verified_at, p.opted_out_at`
 
+// messageColumnCount is how many messageColumns are.
+const messageColumnCount = 18
+
 // messageJoins brings the tables that messageColumns names beside "messages m".
 const messageJoins = ` JOIN clients c USING (client_no) LEFT JOIN phones p ON p.phone_id = m.phone_id `
 

@@ -16,28 +16,36 @@ type claimable struct{ find, hide string }
 
 var (
 	claimQueued = claimable{
-		find: `SELECT ` + messageColumns + ` FROM messages m INDEXED BY messages_due` + messageJoins +
+		find: `SELECT ` + messageColumns + `, p.challenges FROM messages m INDEXED BY messages_due` + messageJoins +
 			`WHERE m.due_at <= ? ORDER BY m.due_at LIMIT ?`,
 		hide: `UPDATE messages SET claims = ?1, due_at = ?2, leased_until = ?2 WHERE message_id = ?3`,
 	}
 	// claimUnheard takes sent and unknown messages whose receipt did not come.
 	claimUnheard = claimable{
-		find: `SELECT ` + messageColumns + ` FROM messages m INDEXED BY messages_check` + messageJoins +
+		find: `SELECT ` + messageColumns + `, p.challenges FROM messages m INDEXED BY messages_check` + messageJoins +
 			`WHERE m.check_at <= ? ORDER BY m.check_at LIMIT ?`,
 		hide: `UPDATE messages SET claims = ?1, check_at = ?2, leased_until = ?2 WHERE message_id = ?3`,
 	}
 )
 
+// unheardShare is the part of a claim, one in so many, that is not for queued
+// messages while others wait in vain for a receipt.
+const unheardShare = 8
+
 // ClaimMessages takes due messages, the longest due first, and hides them for
-// the lease; messages that wait for a receipt only where queued ones leave room.
-// Each claim raises Claims, which fences the outcomes of older ones.
+// the lease; messages that wait for a receipt where queued ones leave room, or
+// within their share. Each claim raises Claims, which fences the outcomes of
+// older ones.
 func (s *Store) ClaimMessages(ctx context.Context, in store.Claim) ([]store.Message, error) {
 	var out []store.Message
 	err := s.writer.do(ctx, func(t *tx) error {
 		out = out[:0]
-		for _, from := range [...]*claimable{&claimQueued, &claimUnheard} {
+		for _, part := range [...]struct {
+			from *claimable
+			upTo int
+		}{{&claimQueued, in.Limit - in.Limit/unheardShare}, {&claimUnheard, in.Limit}, {&claimQueued, in.Limit}} {
 			var err error
-			if out, err = t.claim(from, &in, out); err != nil {
+			if out, err = t.claim(part.from, &in, part.upTo, out); err != nil {
 				return err
 			}
 		}
@@ -49,14 +57,18 @@ func (s *Store) ClaimMessages(ctx context.Context, in store.Claim) ([]store.Mess
 	return out, nil
 }
 
-// claim adds messages to those claimed already, up to the limit.
-func (t *tx) claim(from *claimable, in *store.Claim, claimed []store.Message) ([]store.Message, error) {
+// claim adds messages to those claimed already, up to so many.
+func (t *tx) claim(from *claimable, in *store.Claim, upTo int, claimed []store.Message) ([]store.Message, error) {
 	begin := len(claimed)
-	if begin >= in.Limit {
+	if begin >= upTo {
 		return claimed, nil
 	}
-	err := prepare(t.conn, from.find).time(in.Now).int(int64(in.Limit - begin)).
-		each(func(st *sqlite.Stmt) { claimed = append(claimed, scanMessage(st)) })
+	err := prepare(t.conn, from.find).time(in.Now).int(int64(upTo - begin)).
+		each(func(st *sqlite.Stmt) {
+			m := scanMessage(st)
+			m.Spent = !challengeList(columnBlob(st, messageColumnCount)).holds(m.Challenge)
+			claimed = append(claimed, m)
+		})
 	if err != nil {
 		return nil, err
 	}

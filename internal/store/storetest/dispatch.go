@@ -17,11 +17,13 @@ func dispatchChecks() []check {
 		{name: "a message that is not heard of is due again", run: checksAgain, alone: true},
 		{name: "a holder that died loses a message that was sent", run: checkLeases, alone: true},
 		{name: "queued messages go first", run: queuedFirst, alone: true},
+		{name: "a full queue leaves room for others", run: fullQueue, alone: true},
 		{name: "an outcome counts once, whatever its status", run: outcomeOnce, alone: true},
 		{name: "a lost lease leaves no dispatch", run: lostDispatch, alone: true},
 		{name: "an outcome without a route keeps that of the one before", run: keepsRoute, alone: true},
 		{name: "an outcome opts the phone out", run: outcomeOptsOut, alone: true},
 		{name: "a claim tells who opted out", run: claimTellsOptOut, alone: true},
+		{name: "a claim tells whose code cannot be used any more", run: claimTellsSpent, alone: true},
 		{name: "the locale is the send's", run: keepsLocale},
 		{name: "a message that is not stored", run: noSuchMessage},
 	}
@@ -186,6 +188,32 @@ func queuedFirst(t *testing.T, s *suite) {
 	}
 }
 
+// fullQueue: messages whose receipt did not come have their share of a claim,
+// however many are queued.
+func fullQueue(t *testing.T, s *suite) {
+	for range 3 {
+		s.send(t, random(), at(0))
+	}
+	for _, m := range s.claim(t, at(0), 10) {
+		out := outcome(m, dispatch("a", "", store.MessageSent))
+		out.RetryAt = at(time.Second)
+		s.record(t, at(0), 1, out)
+	}
+	for range 30 {
+		s.send(t, random(), at(0))
+	}
+	for i, want := range []int{1, 2, 0} {
+		unheard := 0
+		got := s.claim(t, at(time.Minute), []int{8, 16, 8}[i])
+		for _, m := range got {
+			unheard += m.Claims - 1
+		}
+		if unheard != want || len(got) != []int{8, 16, 8}[i] {
+			t.Errorf("claim %d got %d messages, %d of which were sent before; want %d", i, len(got), unheard, want)
+		}
+	}
+}
+
 // outcomeOnce: an outcome that is recorded again, since its answer was lost,
 // neither doubles its dispatches nor moves what came after it.
 func outcomeOnce(t *testing.T, s *suite) {
@@ -259,6 +287,41 @@ func claimTellsOptOut(t *testing.T, s *suite) {
 	m := s.claimOne(t, at(0))
 	if !m.OptedOut || !s.sent(t, phone)[0].OptedOut || !s.detail(t, m.ID).Message.OptedOut {
 		t.Error("the message does not tell that its phone opted out")
+	}
+}
+
+func claimTellsSpent(t *testing.T, s *suite) {
+	phone := store.PhoneID(random())
+	ch := s.send(t, phone, at(0))
+	s.send(t, phone, at(0)) // the same code once more
+	bound := s.intent(phone, at(0))
+	bound.Challenge.Binding = "another caller"
+	s.start(t, bound)
+	s.send(t, random(), at(0))
+	for _, m := range s.claim(t, at(0), 10) {
+		if m.Spent {
+			t.Errorf("%v is spent before its code was used", m.ID)
+		}
+		out := outcome(m, dispatch("a", "", store.MessageSent))
+		if m.ID == bound.Message {
+			out = store.Outcome{ID: m.ID, Claims: 1, Status: store.MessageQueued}
+		}
+		out.RetryAt = at(time.Second)
+		s.record(t, at(0), 1, out)
+	}
+	s.send(t, phone, at(0))
+	s.pass(t, s.guess(phone, at(0), ch.ID))
+	spent := 0
+	for _, m := range s.claim(t, at(time.Second), 10) {
+		if m.Spent != (m.Challenge == ch.ID) {
+			t.Errorf("claimed %+v after the code of %v was used", m, ch.ID)
+		}
+		if m.Spent {
+			spent++
+		}
+	}
+	if spent != 3 {
+		t.Errorf("%d messages are spent, want those two that were sent and the one that is queued", spent)
 	}
 }
 

@@ -1,0 +1,79 @@
+package carriers_test
+
+import (
+	"testing"
+	"time"
+)
+
+// TestRate: a route's rate holds over each second, and another route of the same
+// priority takes what is over.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	const (
+		rate  = 50.0
+		span  = 4 * time.Second
+		slack = 0.1
+	)
+	paced, free := startSMSC(t, nil), startSMSC(t, nil)
+	s := start(t, paced.route("paced", 1, "rate: 50,", "")+free.route("free", 1, "", ""), "--log-level", "warn")
+	only := s.CreateClient("only the paced one", true, `{"routes": ["paced"]}`)
+
+	// A client with nowhere else to go has more to send than the route takes.
+	alone := startLoad(t, s.Server, only, 100)
+	eventually(t, "the first message", func() bool { return len(paced.messages()) > 0 })
+	time.Sleep(span) // the measurement
+	sends := alone.stop()
+	got := paced.messages()
+	measured := 0
+	for _, a := range got {
+		if a.at.Sub(got[0].at) < span {
+			measured++
+		}
+	}
+	if want := rate * span.Seconds(); float64(measured) < want*(1-slack) || float64(measured) > want*(1+slack) {
+		t.Errorf("%d messages in %v, want %.0f", measured, span, want)
+	}
+	steady(t, got, rate)
+	if len(free.messages()) > 0 {
+		t.Errorf("%d messages over a route that the client may not use", len(free.messages()))
+	}
+	within(t, span+soon, "the backlog leaves", func() bool { return len(paced.messages()) >= len(sends) })
+
+	// One that may use both waits for neither.
+	before := len(paced.messages())
+	both := startLoad(t, s.Server, s.Live, 200)
+	time.Sleep(span / 2) // the measurement
+	sends = both.stop()
+	phones := func() map[string][]arrival { return byNumber(paced.messages()[before:], free.messages()) }
+	eventually(t, "all messages arrive", func() bool { return len(phones()) >= len(sends) })
+	var worst time.Duration
+	for number, accepted := range sends {
+		worst = max(worst, phones()[number][0].at.Sub(accepted))
+	}
+	t.Logf("alone %d messages in %v; together %d over the paced route, %d over the other, the last after %v",
+		measured, span, len(paced.messages())-before, len(free.messages()), worst.Round(time.Millisecond))
+	if worst > time.Second {
+		t.Errorf("a message waited %v although a route was free", worst)
+	}
+	if n := len(paced.messages()) - before; n == 0 || float64(n) > rate*(1+slack)*(span/2+worst).Seconds() {
+		t.Errorf("%d messages over the paced route", n)
+	}
+	steady(t, paced.messages()[before:], rate)
+}
+
+// steady fails the test if any second of the arrivals has more messages than the
+// rate allows. A busy machine delays some, which then come with the next ones.
+func steady(t *testing.T, got []arrival, rate float64) {
+	t.Helper()
+	const late = 200 * time.Millisecond
+	from, most := 0, 0
+	for i := range got {
+		for got[i].at.Sub(got[from].at) >= time.Second {
+			from++
+		}
+		most = max(most, i-from+1)
+	}
+	if float64(most) > rate*(time.Second+late).Seconds()+1 {
+		t.Errorf("%d messages within a second", most)
+	}
+}
