@@ -25,9 +25,9 @@ const (
 	callers = 32
 	// loadFor is how long codes are asked for; the main carrier is killed in the
 	// middle of it.
-	loadFor = 12 * time.Second
-	killAt  = 4 * time.Second
-	// settleIn is what the issue promises: from then on all traffic flows over
+	loadFor = 10 * time.Second
+	killAt  = 3 * time.Second
+	// settleIn is what is promised: from then on all traffic flows over
 	// the second route.
 	settleIn = 5 * time.Second
 	// prompt is how late a message may then be, on a machine that does everything
