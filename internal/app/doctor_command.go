@@ -38,14 +38,17 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	if c.Carriers != "" {
 		findings = append(findings, checkCarriers(ctx, c.Carriers, c.PublicURL, s)...)
 	}
-	failed := 0
+	failed, width := 0, 0
+	for _, f := range findings {
+		width = max(width, len(f.what))
+	}
 	for _, f := range findings {
 		mark := "ok  "
 		if f.err != nil {
 			mark, f.note = "FAIL", f.err.Error()
 			failed++
 		}
-		if _, err := fmt.Fprintf(s.out, "%s  %-14s  %s\n", mark, f.what, f.note); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%s  %-*s  %s\n", mark, width, f.what, f.note); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,7 @@ func (n *node) admit(c *tenant.Client) error {
 	if n.delivery == nil {
 		return nil
 	}
-	if late, after := n.delivery.Overloaded(n.cfg.Flags.MaxQueueAge); late {
+	if late, after := n.delivery.Overloaded(c.ID, n.cfg.Flags.MaxQueueAge); late {
 		return &fault.Error{Kind: fault.Unavailable, Detail: "the queue is too long", RetryAfter: after}
 	}
 	if !n.router.Available(c) {

@@ -125,8 +125,9 @@ type Loop struct {
 	pace     pace
 	record   recorder
 	watch    watch
-	// waiting is the last QueueStats.Waiting, in Unix nanoseconds; 0 for none.
-	waiting atomic.Int64
+	// lag is the age of QueueStats.Waiting when the queue was last looked at.
+	lag   atomic.Int64
+	turns turns
 	// lastTurn is when the last of the messages that were sent away to wait for
 	// their turn comes back, in Unix nanoseconds.
 	lastTurn atomic.Int64
@@ -287,11 +288,11 @@ func (l *Loop) observe(ctx context.Context) {
 		stats, err := l.cfg.Queue.QueueStats(ctx)
 		switch {
 		case err == nil:
-			var waiting int64
+			var lag time.Duration
 			if !stats.Waiting.IsZero() {
-				waiting = stats.Waiting.UnixNano()
+				lag = l.cfg.Now().Sub(stats.Waiting)
 			}
-			l.waiting.Store(waiting)
+			l.lag.Store(int64(lag))
 			l.cfg.Metrics.Queue(stats)
 		case ctx.Err() == nil:
 			l.cfg.Metrics.StoreError("stats")
@@ -302,25 +303,3 @@ func (l *Loop) observe(ctx context.Context) {
 		}
 	}
 }
-
-// Overloaded tells whether a message that waits for nothing but its turn was
-// accepted longer than limit ago, so that more could not be sent in time, and
-// after how long it makes sense to ask again. It costs nothing and is about a
-// second behind, a few with a million messages in the queue. A limit of 0 or less is none.
-func (l *Loop) Overloaded(limit time.Duration) (overloaded bool, retryAfter time.Duration) {
-	waiting := l.waiting.Load()
-	if limit <= 0 || waiting == 0 {
-		return false, 0
-	}
-	over := l.cfg.Now().Sub(time.Unix(0, waiting)) - limit
-	if over <= 0 {
-		return false, 0
-	}
-	return true, min(max(over, minRetryAfter), maxRetryAfter)
-}
-
-// What Overloaded asks for: as long as the queue is behind, within reason.
-const (
-	minRetryAfter = time.Second
-	maxRetryAfter = 30 * time.Second
-)

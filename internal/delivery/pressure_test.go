@@ -204,7 +204,7 @@ func TestThrottlePause(t *testing.T) {
 		if len(backup.Sent()) != 1 || early != 1 {
 			t.Errorf("%d were refused and %d took the backup, want one", early, len(backup.Sent()))
 		}
-		if stats := q.stats(); stats.Waiting.IsZero() {
+		if over, _ := r.Overloaded("client-live", time.Second); !over {
 			t.Error("nobody waits for a turn")
 		}
 		after(8 * time.Second)

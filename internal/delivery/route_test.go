@@ -351,24 +351,27 @@ func TestOverloaded(t *testing.T) {
 		r := startRoutes(t, q, []routing.Route{{Name: "slow", Carrier: slow, Rate: 1}}, nil)
 		q.put(1, func(m *store.Message) { m.Client = "client-gone" })
 		after(30 * time.Second)
-		if over, _ := r.Overloaded(10 * time.Second); over {
+		if over, _ := r.Overloaded("client-live", 10*time.Second); over {
 			t.Error("overloaded by a message that waits for its client")
 		}
 		q.put(100, nil)
 		after(9 * time.Second)
-		if over, _ := r.Overloaded(20 * time.Second); over {
+		if over, _ := r.Overloaded("client-live", 20*time.Second); over {
 			t.Error("overloaded too early")
 		}
 		after(21 * time.Second)
-		over, wait := r.Overloaded(20 * time.Second)
+		over, wait := r.Overloaded("client-live", 20*time.Second)
 		if !over || wait < time.Second || wait > 30*time.Second {
 			t.Errorf("overloaded %v, again in %v", over, wait)
 		}
-		if over, _ := r.Overloaded(0); over {
+		if over, _ := r.Overloaded("client-other", 20*time.Second); over {
+			t.Error("overloaded by what another client's route cannot take")
+		}
+		if over, _ := r.Overloaded("client-live", 0); over {
 			t.Error("overloaded without a limit")
 		}
 		after(2 * time.Minute)
-		if over, _ := r.Overloaded(20 * time.Second); over {
+		if over, _ := r.Overloaded("client-live", 20*time.Second); over {
 			t.Error("still overloaded with an empty queue")
 		}
 		_ = r.end()

@@ -25,6 +25,8 @@ const (
 	reasonCode   = "code_unavailable"
 	// reasonDown: every route that the message could take is out of order.
 	reasonDown = "no_route"
+	// reasonBusy: it waits for its turn on a route.
+	reasonBusy = "busy"
 	// reasonTurn: its turn on a busy route would come after its code's death.
 	reasonTurn = "no_capacity"
 	// reasonErased: the phone was erased.
@@ -181,7 +183,7 @@ func (l *Loop) stuck(p *passage, err error, now time.Time) {
 	var wait *routing.Wait
 	switch {
 	case errors.As(err, &wait) && !wait.Down:
-		at, reason = wait.At, ""
+		at, reason = wait.At, reasonBusy
 	case wait != nil:
 		if wait.At.After(at) {
 			at = wait.At
@@ -204,8 +206,7 @@ func (l *Loop) stuck(p *passage, err error, now time.Time) {
 }
 
 // again puts the message back for another try at a time, or gives it up when
-// there are no tries left or its code will be dead by then. An empty reason
-// means that it waits for nothing but its turn.
+// there are no tries left or its code will be dead by then.
 func (l *Loop) again(p *passage, now, at time.Time, reason string) {
 	m := p.m
 	if left := l.cfg.MaxClaims - m.Claims; left > 0 && left < l.cfg.MaxClaims/2 && !p.ageless {
@@ -218,18 +219,22 @@ func (l *Loop) again(p *passage, now, at time.Time, reason string) {
 	}
 	// What comes due in the last moment would be found after the code's death.
 	hopeless := m.Claims >= l.cfg.MaxClaims || p.dead(at.Add(l.cfg.Poll))
+	if reason == reasonBusy {
+		l.expectTurn(at)
+		l.turns.note(m, now, at)
+		if hopeless {
+			reason = cmp.Or(p.failure, reasonTurn)
+		}
+	}
 	switch {
 	case p.redelivery() && hopeless:
 		p.keep(time.Time{})
 	case p.redelivery():
 		p.keep(at)
 	case hopeless:
-		p.out.Status, p.out.Error = store.MessageFailed, cmp.Or(reason, p.failure, reasonTurn)
+		p.out.Status, p.out.Error = store.MessageFailed, reason
 	default:
 		p.out.Status, p.out.RetryAt, p.out.Error = store.MessageQueued, at, reason
-	}
-	if reason == "" {
-		l.expectTurn(at)
 	}
 }
 

@@ -226,8 +226,8 @@ type Outcome struct {
 	// empty the message keeps both.
 	Route      string
 	CarrierRef string
-	// Error is empty for a message that stays queued and waits for nothing but
-	// its turn.
+	// Error says why; a message that stays queued without one waits for nothing
+	// but to be claimed.
 	Error string
 	// Dispatches are those made under this claim. The inbox makes none.
 	Dispatches []Dispatch
@@ -270,8 +270,8 @@ type QueueStats struct {
 	// Oldest is when the oldest of them was accepted; zero for none.
 	Oldest time.Time
 	// Waiting is when the oldest of those was accepted that wait for nothing but
-	// their turn (with an empty Error); zero for none. It tells whether delivery
-	// keeps up.
+	// to be claimed (with an empty Error); zero for none. It tells whether
+	// delivery keeps up.
 	Waiting time.Time
 }
 

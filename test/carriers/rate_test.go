@@ -1,8 +1,12 @@
 package carriers_test
 
 import (
+	"errors"
 	"testing"
 	"time"
+
+	"codeword/api"
+	"codeword/client"
 )
 
 // TestRate: a route's rate holds over each second, and another route of the same
@@ -76,4 +80,36 @@ func steady(t *testing.T, got []arrival, rate float64) {
 	if float64(most) > rate*(time.Second+late).Seconds()+1 {
 		t.Errorf("%d messages within a second", most)
 	}
+}
+
+// TestQueueTooOld: a client whose route cannot keep up is refused with 503 until
+// its oldest message is young again; others are not.
+func TestQueueTooOld(t *testing.T) {
+	t.Parallel()
+	slow, free := startSMSC(t, nil), startSMSC(t, nil)
+	s := start(t, slow.route("slow", 1, "rate: 40,", "")+free.route("free", 1, "", ""), "--log-level", "warn", "--max-queue-age", "1s")
+	only := s.Client(s.CreateClient("only the slow one", true, `{"routes": ["slow"]}`))
+	accepted, next := 0, 0
+	send := func(c *client.Client) error {
+		next++
+		_, err := c.Send(t.Context(), number(next))
+		if err == nil {
+			accepted++
+		}
+		return err
+	}
+	var refusal error
+	eventually(t, "refused", func() bool { refusal = send(only); return refusal != nil })
+	var answer *client.Error
+	if !errors.Is(refusal, api.CodeUnavailable) || !errors.As(refusal, &answer) || answer.RetryAfter < time.Second {
+		t.Fatalf("refused with %v", refusal)
+	}
+	if err := send(s.live()); err != nil {
+		t.Errorf("a client with a free route: %v", err)
+	}
+	within(t, time.Minute, "accepted again", func() bool { return send(only) == nil })
+	within(t, time.Minute, "all that was accepted arrives", func() bool {
+		return len(byNumber(slow.messages(), free.messages())) == accepted
+	})
+	t.Logf("refused after %d messages over a route of 40/s", accepted)
 }
