@@ -360,6 +360,37 @@ func TestSwap(t *testing.T) {
 	})
 }
 
+// TestAvailableWhenMisconfigured: a lone route that refuses everything until an
+// operator acts is no route, but is asked again now and then, and as soon as it
+// takes a message it is one.
+func TestAvailableWhenMisconfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, via("main", 0))
+		wrong := carrier.NewError(carrier.ReasonMisconfigured, nil)
+		want := func(available bool) {
+			t.Helper()
+			if got := b.Available(live()); got != available {
+				t.Errorf("available: %v", got)
+			}
+		}
+		for range 4 {
+			b.one(wrong)
+		}
+		want(true)
+		b.one(wrong)
+		want(false)
+		if b.status("main").Breaker != "closed" {
+			t.Error("the route counts as ill")
+		}
+		<-time.After(10 * time.Second)
+		want(true)
+		b.one(wrong)
+		want(false)
+		b.one(nil)
+		want(true)
+	})
+}
+
 func TestAvailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil, via("main", 0), via("backup", 1))

@@ -296,8 +296,9 @@ func (rt *route) allows(c *tenant.Client) bool {
 	return len(c.Settings.Routes) == 0 || slices.Contains(c.Settings.Routes, rt.Name)
 }
 
-// Available is false when every route that the client may take is down, so
-// that a message accepted now could not be sent at once.
+// Available is false when every route that the client may take is down, or
+// refuses everything until an operator acts, so that a message accepted now
+// could not be sent at once.
 func (r *Router) Available(c *tenant.Client) bool {
 	t := r.table.Load()
 	if t.usesInbox(c) {
@@ -309,7 +310,7 @@ func (r *Router) Available(c *tenant.Client) bool {
 			return false
 		}
 		reason, _ := rt.trouble(now)
-		return reason == ""
+		return reason == "" && !rt.shut(now)
 	})
 }
 

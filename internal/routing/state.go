@@ -73,6 +73,10 @@ type state struct {
 	sent     uint64
 	failures map[string]uint64
 	told     map[string]time.Time // when a misconfiguration was last logged
+	// misfits counts the messages in a row that a misconfiguration had refused,
+	// until misfit.
+	misfits int
+	misfit  time.Time
 }
 
 func (r *Router) newState(name string) *state {
@@ -213,6 +217,13 @@ func (s *state) end(t ticket, err *carrier.Error, now time.Time) {
 	case err.Effect == carrier.EffectThrottle:
 		s.pause(now, err.RetryAfter)
 	}
+	switch {
+	case err == nil || err.Class == carrier.Rejected:
+		s.misfits = 0
+	case err.Effect == carrier.EffectMisconfigured:
+		s.misfits++
+		s.misfit = now
+	}
 	if answers(err) {
 		s.answered = now
 		s.latency += (now.Sub(t.begun) - s.latency) / 8
@@ -243,6 +254,20 @@ func (s *state) end(t ticket, err *carrier.Error, now time.Time) {
 			done(verdict(err))
 		}
 	}
+}
+
+// misfitHold is for how long it is believed that a route which a
+// misconfiguration keeps from taking anything still does not; then a message may
+// find out.
+const misfitHold = 10 * time.Second
+
+// shut tells whether an operator has to act before the route takes anything. Its
+// breaker stays closed all the same: the route is not ill, and messages that
+// have nowhere else to go find out when it takes them again.
+func (s *state) shut(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.misfits >= maxConsecutive && now.Sub(s.misfit) < misfitHold
 }
 
 // maxReasons is how many reasons of a route are counted apart. Some carriers have
