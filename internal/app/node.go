@@ -123,7 +123,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
 		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
 	})
-	if err := errors.Join(n.wireRouting(), n.wireInbound()); err != nil {
+	if err := n.wireRouting(); err != nil {
 		return err
 	}
 	if n.cfg.Flags.Delivery == "on" {

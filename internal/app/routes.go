@@ -9,20 +9,30 @@ import (
 	"codeword/internal/delivery"
 	"codeword/internal/fault"
 	"codeword/internal/inbound"
-	"codeword/internal/phone"
 	"codeword/internal/routing"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
 
-// wireRouting makes the carriers and the router over them.
-func (n *node) wireRouting() error {
+// wireRouting makes the carriers, what takes their reports, the router over
+// them, and what tells it of codes that were used.
+func (n *node) wireRouting() (err error) {
 	n.carriers = newCarriers(carrierConfig{
-		Sink: func(route string) carrier.Sink {
-			return func(ctx context.Context, r carrier.Reports) error { return n.intake.Handle(ctx, route, r) }
-		},
-		Out: n.cfg.Out, Now: n.cfg.Now, Log: n.log,
+		Sink: func(route string) carrier.Sink { return n.intake.Sink(route) },
+		Out:  n.cfg.Out, Now: n.cfg.Now, Log: n.log,
 	})
+	n.intake, err = inbound.New(inbound.Config{
+		Receipts: n.store,
+		Clients:  n.clients.Clients,
+		Mark:     n.otp.MarkKnown,
+		Replier:  n.carriers.replier,
+		Wake:     n.wake,
+		Metrics:  inboundMetrics(n.metrics),
+		Now:      n.cfg.Now, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
 	next, routes, err := n.carriers.prepare(n.cfg.Routes)
 	if err != nil {
 		return asUsage(err)
@@ -34,30 +44,13 @@ func (n *node) wireRouting() error {
 		return err
 	}
 	n.metrics.MustRegister(routeCollector{n.router})
-	return n.carriers.commit(next, func() error { return nil })
-}
-
-// wireInbound makes what takes the reports of carriers, and the proofs of codes
-// that were used.
-func (n *node) wireInbound() (err error) {
 	n.proofs, err = inbound.NewProofs(inbound.ProofsConfig{
 		Store: n.store, Verified: n.router.Verified, Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
 		return err
 	}
-	n.intake, err = inbound.New(inbound.Config{
-		Receipts: n.store,
-		Clients:  n.clients.Clients,
-		Mark: func(ctx context.Context, c *tenant.Client, p phone.Number, m store.Mark) error {
-			return n.otp.MarkKnown(ctx, c, p, m)
-		},
-		Replier: n.carriers.replier,
-		Wake:    n.wake,
-		Metrics: inboundMetrics(n.metrics),
-		Now:     n.cfg.Now, Log: n.log,
-	})
-	return err
+	return n.carriers.commit(next, func() error { return nil })
 }
 
 func (n *node) wireDelivery(ctx context.Context) (err error) {

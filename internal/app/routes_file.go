@@ -126,8 +126,7 @@ func parseRoutes(raw []byte, publicURL string, env func(string) (string, bool)) 
 		*r = routeSettings{Priority: 1, Weight: 1, UnknownTimeout: defaultUnknownTimeout}
 		own := fieldDecoder{env: env}
 		own.mapping("", n, reflect.ValueOf(r).Elem())
-		r.complete(publicURL)
-		errs := own.merge(errors.Join(r.check()...))
+		errs := own.merge(errors.Join(r.check(publicURL)...))
 		if seen[r.Name] {
 			errs = append(errs, errors.New("name: in use already"))
 		}
@@ -143,9 +142,6 @@ func parseRoutes(raw []byte, publicURL string, env func(string) (string, bool)) 
 
 // routeNodes returns the items of the list "routes", the only key of the file.
 func (d *fieldDecoder) routeNodes(file *ast.File) []ast.Node {
-	var top struct {
-		Routes ast.Node `yaml:"routes"`
-	}
 	switch {
 	case len(file.Docs) != 1:
 		d.wrong("file", "not one YAML document")
@@ -159,14 +155,15 @@ func (d *fieldDecoder) routeNodes(file *ast.File) []ast.Node {
 		d.wrong("routes", "required")
 		return nil
 	}
+	var list ast.Node
 	for entries := m.MapRange(); entries.Next(); {
-		if name := entries.Key().GetToken().Value; name != "routes" || top.Routes != nil {
+		if name := entries.Key().GetToken().Value; name != "routes" || list != nil {
 			d.wrong(name, "unknown setting")
 			continue
 		}
-		top.Routes = entries.Value()
+		list = entries.Value()
 	}
-	nodes := sequenceOf(top.Routes)
+	nodes := sequenceOf(list)
 	switch {
 	case len(nodes) == 0:
 		d.wrong("routes", "is not a list with at least one route")
@@ -180,8 +177,9 @@ func (d *fieldDecoder) routeNodes(file *ast.File) []ast.Node {
 // maxPrice is in US dollars; more is a slip of the decimal point.
 const maxPrice = 10
 
-// complete tells the carrier its name and where its provider reports to.
-func (r *routeSettings) complete(publicURL string) {
+// block returns the settings of the route's carrier, told its name and where its
+// provider reports to; nil for one that has no settings.
+func (r *routeSettings) block(publicURL string) interface{ Validate() error } {
 	var callback string
 	if !onlyHere(publicURL) {
 		callback = publicURL + api.CarrierEventsPath(r.Name)
@@ -189,14 +187,21 @@ func (r *routeSettings) complete(publicURL string) {
 	switch {
 	case r.SMPP != nil:
 		r.SMPP.Name = r.Name
+		return r.SMPP
 	case r.Twilio != nil:
 		r.Twilio.Name, r.Twilio.CallbackURL = r.Name, callback
+		return r.Twilio
 	case r.Telnyx != nil:
 		r.Telnyx.Name, r.Telnyx.CallbackURL = r.Name, callback
+		return r.Telnyx
 	case r.AWS != nil:
 		r.AWS.Name = r.Name
+		return r.AWS
 	case r.Webhook != nil:
 		r.Webhook.Name = r.Name
+		return r.Webhook
+	default:
+		return nil
 	}
 }
 
@@ -211,9 +216,9 @@ func onlyHere(raw string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// check returns what is wrong with the route itself; its carrier says what is
-// wrong with the block.
-func (r *routeSettings) check() []error {
+// check returns what is wrong with the route; its carrier says what is wrong with
+// the block.
+func (r *routeSettings) check(publicURL string) []error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -228,7 +233,9 @@ func (r *routeSettings) check() []error {
 	case 0:
 		check(false, "one block is required: smpp, twilio, telnyx, aws, webhook or log")
 	case 1:
-		errs = append(errs, prefixed(kinds[0]+".", r.validateBlock()))
+		if b := r.block(publicURL); b != nil {
+			errs = append(errs, prefixed(kinds[0]+".", b.Validate()))
+		}
 	default:
 		check(false, "%s: a route has one carrier", strings.Join(kinds, ", "))
 	}
@@ -245,22 +252,4 @@ func (r *routeSettings) kinds() []string {
 		}
 	}
 	return out
-}
-
-// validateBlock asks the carrier about its settings.
-func (r *routeSettings) validateBlock() error {
-	switch {
-	case r.SMPP != nil:
-		return r.SMPP.Validate()
-	case r.Twilio != nil:
-		return r.Twilio.Validate()
-	case r.Telnyx != nil:
-		return r.Telnyx.Validate()
-	case r.AWS != nil:
-		return r.AWS.Validate()
-	case r.Webhook != nil:
-		return r.Webhook.Validate()
-	default:
-		return nil
-	}
 }

@@ -8,6 +8,7 @@ package telnyx
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -72,11 +73,8 @@ func (c Config) Validate() error {
 	check(c.From != "" || c.MessagingProfileID != "", "from: set it, or messaging-profile-id, or both")
 	check(c.From == "" || sender.MatchString(c.From), "from: not a phone number in E.164, nor a short code")
 	check(c.MessagingProfileID == "" || uuid.Validate(c.MessagingProfileID) == nil, "messaging-profile-id: not a UUID")
-	if c.BaseURL != "" {
-		_, err := rest.ParseBase(c.BaseURL)
-		errs = append(errs, err)
-	}
-	errs = append(errs, rest.CheckCallbackURL("callback-url", c.CallbackURL))
+	_, err := c.base()
+	errs = append(errs, err, rest.CheckCallbackURL("callback-url", c.CallbackURL))
 	return errors.Join(errs...)
 }
 
@@ -92,6 +90,9 @@ func parseKey(s string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
+// base is where the API is, ready to be followed by a path.
+func (c Config) base() (string, error) { return rest.ParseBase(cmp.Or(c.BaseURL, defaultBase)) }
+
 // Carrier sends over one account of Telnyx.
 type Carrier struct {
 	cfg    Config
@@ -105,13 +106,10 @@ func New(cfg Config) (*Carrier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = defaultBase
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	base, err := rest.ParseBase(cfg.BaseURL)
+	base, err := cfg.base()
 	if err != nil {
 		return nil, err
 	}

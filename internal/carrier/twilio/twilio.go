@@ -7,6 +7,7 @@
 package twilio
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -88,13 +89,13 @@ func (c Config) Validate() error {
 	check(c.From == "" || sender.MatchString(c.From), "from: not a phone number in E.164, nor a short code")
 	check(c.MessagingServiceSID == "" || serviceSID.MatchString(c.MessagingServiceSID),
 		"messaging-service-sid: not MG and 32 hexadecimal digits")
-	if c.BaseURL != "" {
-		_, err := rest.ParseBase(c.BaseURL)
-		errs = append(errs, err)
-	}
-	errs = append(errs, rest.CheckCallbackURL("callback-url", c.CallbackURL))
+	_, err := c.base()
+	errs = append(errs, err, rest.CheckCallbackURL("callback-url", c.CallbackURL))
 	return errors.Join(errs...)
 }
+
+// base is where the API is, ready to be followed by a path.
+func (c Config) base() (string, error) { return rest.ParseBase(cmp.Or(c.BaseURL, defaultBase)) }
 
 // Carrier sends over one account of Twilio.
 type Carrier struct {
@@ -108,13 +109,10 @@ func New(cfg Config) (*Carrier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = defaultBase
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	base, err := rest.ParseBase(cfg.BaseURL)
+	base, err := cfg.base()
 	if err != nil {
 		return nil, err
 	}
