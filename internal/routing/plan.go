@@ -102,8 +102,8 @@ func (p *Plan) TakesExpired() bool { return p.inbox && p.r.cfg.Inbox.Traits().Ta
 func (p *Plan) holds(route string) bool { return slices.Contains(p.m.Taken, route) }
 
 // Next returns where the message goes next. It waits at most MaxTurn for its
-// turn, and never until the code has died. Errors are ErrNone, a *Wait, and that of ctx. Each leg has to be
-// given back with Done.
+// turn, and never until the code has died. Errors are ErrNone, a *Wait, and that
+// of ctx. Each leg has to be given back with Done.
 func (p *Plan) Next(ctx context.Context, now time.Time) (Leg, error) {
 	if p.inbox {
 		if p.redeliver || p.shown {

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -250,13 +249,6 @@ func within(tb testing.TB, limit time.Duration, what string, holds func() bool) 
 }
 
 var codeOf = regexp.MustCompile(`^[0-9]{6}\b`)
-
-// number returns one of many US numbers that look like mobile ones.
-func number(n int) string {
-	areas := [...]string{"206", "212", "312", "415", "512", "617", "650", "702"}
-	k := n / len(areas)
-	return fmt.Sprintf("+1%s%03d%04d", areas[n%len(areas)], 220+k/10_000, k%10_000)
-}
 
 // decode reads the document of a 200.
 func decode(tb testing.TB, resp *http.Response, into any) {

@@ -35,7 +35,7 @@ func TestLanguages(t *testing.T) {
 		{own, "en", "en", 0, `^(\d{6}): Ñandu & Co\n@login\.example\.com #(\d{6})$`},
 	}
 	for i, tt := range tests {
-		to := number(i)
+		to := testserver.Number(i)
 		phoneID := sendIn(t, s, tt.as, to, tt.accept)
 		got := peer.await(to)
 		match := regexp.MustCompile(tt.want).FindStringSubmatch(got.text)

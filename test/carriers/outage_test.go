@@ -34,9 +34,9 @@ func TestKilledWhileDelivering(t *testing.T) {
 	peer := startSMSC(t, map[string]any{"respDelayMs": 20})
 	data := filepath.Join(t.TempDir(), "data")
 	queueing := testserver.Start(t, testserver.Options{Data: data, Flags: []string{"--delivery", "off", "--log-level", "warn"}})
-	l := startLoad(t, queueing, queueing.Live, 0)
-	within(t, 20*time.Second, "a backlog", func() bool { return l.accepted.Load() >= queued })
-	sends := l.stop()
+	l := queueing.StartLoad(queueing.Live, callers, 0)
+	within(t, 20*time.Second, "a backlog", func() bool { return l.Accepted.Load() >= queued })
+	sends := l.Stop()
 	queueing.Stop()
 
 	s := startOn(t, data, peer.route("main", 1, "", "window: 100,"), "--log-level", "warn")
@@ -82,7 +82,7 @@ func TestBlackHole(t *testing.T) {
 	main, spare := startSMSC(t, nil), startSMSC(t, nil)
 	s := start(t, main.route("main", 1, "unknown-timeout: 3s,", "window: 100, reconnect-max: 1s,")+spare.route("spare", 2, "", "window: 100,"),
 		"--log-level", "warn")
-	l := startLoad(t, s.Server, s.Live, 300)
+	l := s.StartLoad(s.Live, callers, 300)
 	within(t, soon, "traffic over the main route", func() bool { return len(main.messages()) > 300 })
 
 	main.peer.Signal(syscall.SIGSTOP)
@@ -98,15 +98,15 @@ func TestBlackHole(t *testing.T) {
 		return len(main.messages()) > before+600 && s.breaker("main") == "closed"
 	})
 	returned := time.Now()
-	sends := l.stop()
+	sends := l.Stop()
 	phones := func() map[string][]arrival { return byNumber(main.messages(), spare.messages()) }
 	eventually(t, "all messages arrive", func() bool { return len(phones()) >= len(sends) })
 
 	missing, twice := count(t, sends, phones())
 	t.Logf("%d codes accepted, %d refused: %d over the main route, %d over the second; %d phones got two messages, %d none; main came back %v after SIGCONT",
-		len(sends), l.refused.Load(), len(main.messages()), len(spare.messages()), twice, missing, returned.Sub(resumed).Round(time.Millisecond))
-	if missing > 0 || l.refused.Load() > 0 {
-		t.Errorf("%d messages lost, %d sends refused", missing, l.refused.Load())
+		len(sends), l.Refused.Load(), len(main.messages()), len(spare.messages()), twice, missing, returned.Sub(resumed).Round(time.Millisecond))
+	if missing > 0 || l.Refused.Load() > 0 {
+		t.Errorf("%d messages lost, %d sends refused", missing, l.Refused.Load())
 	}
 	// Twice come those that lay unread before the stopped process: a window, and
 	// the few that tried whether it is back.
@@ -130,8 +130,8 @@ func TestEveryCarrierDown(t *testing.T) {
 	t.Parallel()
 	first := startSMSC(t, nil)
 	s := start(t, first.route("main", 1, "", "reconnect-max: 500ms,"))
-	s.send(number(0))
-	first.await(number(0))
+	s.send(testserver.Number(0))
+	first.await(testserver.Number(0))
 	first.peer.Kill()
 	// What was written before that is noticed may have been taken, and stays where
 	// it is while there is no other route.
@@ -141,7 +141,7 @@ func TestEveryCarrierDown(t *testing.T) {
 	var refusal *client.Error
 	eventually(t, "sends are refused", func() bool {
 		n++
-		_, err := s.live().Send(t.Context(), number(n))
+		_, err := s.live().Send(t.Context(), testserver.Number(n))
 		return errors.As(err, &refusal)
 	})
 	if refusal.Status != 503 || refusal.Code != api.CodeUnavailable || refusal.RetryAfter < time.Second || refusal.RetryAfter > 30*time.Second {
@@ -153,16 +153,16 @@ func TestEveryCarrierDown(t *testing.T) {
 
 	second := startSMSC(t, map[string]any{"port": first.port})
 	within(t, 20*time.Second, "sends are taken again", func() bool {
-		_, err := s.live().Send(t.Context(), number(10_000))
+		_, err := s.live().Send(t.Context(), testserver.Number(10_000))
 		return err == nil
 	})
 	within(t, 20*time.Second, "all that was accepted arrives", func() bool { return len(byNumber(second.messages())) == n })
 	for i := 1; i < n; i++ {
-		if got := len(second.to(number(i))); got != 1 {
+		if got := len(second.to(testserver.Number(i))); got != 1 {
 			t.Errorf("message %d arrived %d times", i, got)
 		}
 	}
-	if len(second.to(number(n))) > 0 {
+	if len(second.to(testserver.Number(n))) > 0 {
 		t.Error("the refused one arrived")
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"codeword/api"
 	"codeword/client"
+	"codeword/test/testserver"
 )
 
 // TestRate: a route's rate holds over each second, and another route of the same
@@ -23,10 +24,10 @@ func TestRate(t *testing.T) {
 	only := s.CreateClient("only the paced one", true, `{"routes": ["paced"]}`)
 
 	// A client with nowhere else to go has more to send than the route takes.
-	alone := startLoad(t, s.Server, only, 100)
+	alone := s.StartLoad(only, callers, 100)
 	eventually(t, "the first message", func() bool { return len(paced.messages()) > 0 })
 	time.Sleep(span) // the measurement
-	sends := alone.stop()
+	sends := alone.Stop()
 	got := paced.messages()
 	measured := 0
 	for _, a := range got {
@@ -45,9 +46,9 @@ func TestRate(t *testing.T) {
 
 	// One that may use both waits for neither.
 	before := len(paced.messages())
-	both := startLoad(t, s.Server, s.Live, 200)
+	both := s.StartLoad(s.Live, callers, 200)
 	time.Sleep(span / 2) // the measurement
-	sends = both.stop()
+	sends = both.Stop()
 	phones := func() map[string][]arrival { return byNumber(paced.messages()[before:], free.messages()) }
 	eventually(t, "all messages arrive", func() bool { return len(phones()) >= len(sends) })
 	var worst time.Duration
@@ -92,7 +93,7 @@ func TestQueueTooOld(t *testing.T) {
 	accepted, next := 0, 0
 	send := func(c *client.Client) error {
 		next++
-		_, err := c.Send(t.Context(), number(next))
+		_, err := c.Send(t.Context(), testserver.Number(next))
 		if err == nil {
 			accepted++
 		}

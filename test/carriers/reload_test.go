@@ -19,13 +19,13 @@ func TestReload(t *testing.T) {
 	old, added := startSMSC(t, nil), startSMSC(t, nil)
 	stays := old.route("old", 2, "", "")
 	s := start(t, stays)
-	s.send(number(1))
-	old.await(number(1))
+	s.send(testserver.Number(1))
+	old.await(testserver.Number(1))
 
 	s.reload(stays+added.route("added", 1, "", ""), reloaded)
 	eventually(t, "the added route is bound", func() bool { return added.binds() == 1 })
-	s.send(number(2))
-	added.await(number(2))
+	s.send(testserver.Number(2))
+	added.await(testserver.Number(2))
 
 	// Every mistake is told with its route and field, and no secret.
 	logged := s.reload(strings.ReplaceAll(stays, `source: "65055"`, "window: 0, sourse: 1")+
@@ -44,12 +44,12 @@ func TestReload(t *testing.T) {
 	if len(s.routes()) != 2 {
 		t.Errorf("%d routes after a broken file", len(s.routes()))
 	}
-	s.send(number(3))
-	added.await(number(3))
+	s.send(testserver.Number(3))
+	added.await(testserver.Number(3))
 
 	s.reload(strings.Replace(stays, "priority: 2,", "priority: 3, rate: 100,", 1), reloaded)
-	s.send(number(4))
-	old.await(number(4))
+	s.send(testserver.Number(4))
+	old.await(testserver.Number(4))
 	if r := s.routes(); len(r) != 1 || r[0].Name != "old" {
 		t.Errorf("the routes are %+v", r)
 	}

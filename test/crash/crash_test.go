@@ -6,7 +6,6 @@ package crash_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -114,13 +113,6 @@ func queueIsEmpty(s *testserver.Server) bool {
 		}
 	}
 	return false
-}
-
-// number is the n-th of 800,000 numbers that a live client may send to.
-func number(n int64) string {
-	areas := [...]string{"206", "212", "312", "415", "512", "617", "650", "702"}
-	k := n / int64(len(areas))
-	return fmt.Sprintf("+1%s%03d%04d", areas[n%int64(len(areas))], 220+k/10_000, k%10_000)
 }
 
 // wrong is a code of the same length that is not the right one.

@@ -105,7 +105,7 @@ func (w *worker) step(ctx context.Context, c *caller) bool {
 		return w.guess(ctx, c)
 	default:
 		n := w.crew.next.Add(1) - 1
-		p := &phone{number: number(n), key: fmt.Sprintf("crash-%d", n)}
+		p := &phone{number: testserver.Number(int(n)), key: fmt.Sprintf("crash-%d", n)}
 		w.pending = append(w.pending, p)
 		return w.send(ctx, c, p, func() { w.pending = w.pending[:0] })
 	}

@@ -61,7 +61,7 @@ func diskTakesNoMore(t *testing.T, server *testserver.Server, refuse, allow func
 	kept := map[string]string{} // phone ids of acknowledged sends by number
 	c := server.Client(server.Live)
 	send := func() error {
-		to := number(next.Add(1) - 1)
+		to := testserver.Number(int(next.Add(1) - 1))
 		out, err := c.Send(t.Context(), to)
 		if err == nil {
 			kept[to] = out.PhoneID

@@ -35,7 +35,7 @@ func TestKilledInItsFirstStart(t *testing.T) {
 			began++
 		}
 		again := testserver.Start(t, testserver.Options{Data: data})
-		if !works(t, again, number(int64(i))) {
+		if !works(t, again, testserver.Number(i)) {
 			t.Errorf("killed %s after its first start, it does not work", life)
 		}
 		again.Stop()

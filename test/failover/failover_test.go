@@ -3,19 +3,14 @@
 package failover_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"codeword/api"
-	"codeword/client"
 	"codeword/test/testserver"
 )
 
@@ -63,13 +58,16 @@ func TestMainCarrierKilled(t *testing.T) {
 	s := testserver.Start(t, testserver.Options{Flags: []string{"--carriers", file, "--log-level", "warn"}})
 
 	began := time.Now()
-	load := startLoad(t, s)
+	load := s.StartLoad(s.Live, callers, 0)
 	time.Sleep(killAt)
 	first.peer.Kill()
 	killed := time.Now()
-	t.Logf("killed the main carrier %v after the begin, with %d codes accepted", killed.Sub(began).Round(time.Millisecond), load.accepted.Load())
+	t.Logf("killed the main carrier %v after the begin, with %d codes accepted", killed.Sub(began).Round(time.Millisecond), load.Accepted.Load())
 	time.Sleep(loadFor - killAt)
-	sends := load.stop()
+	sends := load.Stop()
+	if n := load.Refused.Load(); n > 0 {
+		t.Logf("%d sends were refused with 503", n)
+	}
 
 	want := len(sends)
 	arrived := func() int { return len(byNumber(first.messages(), second.messages())) }
@@ -138,66 +136,6 @@ func byNumber(lists ...[]arrival) map[string][]arrival {
 		}
 	}
 	return out
-}
-
-// load asks for codes, each for another number, until it is stopped.
-type load struct {
-	t        *testing.T
-	accepted atomic.Int64
-	refused  atomic.Int64
-	next     atomic.Int64
-	ending   atomic.Bool
-	all      sync.WaitGroup
-	mu       sync.Mutex
-	sends    map[string]time.Time
-}
-
-func startLoad(t *testing.T, s *testserver.Server) *load {
-	t.Helper()
-	l := &load{t: t, sends: make(map[string]time.Time)}
-	for range callers {
-		c := s.Client(s.Live)
-		l.all.Go(func() {
-			for !l.ending.Load() {
-				l.one(c)
-			}
-		})
-	}
-	return l
-}
-
-func (l *load) one(c *client.Client) {
-	number := number(l.next.Add(1))
-	_, err := c.Send(l.t.Context(), number)
-	switch {
-	case err == nil:
-		l.accepted.Add(1)
-		l.mu.Lock()
-		l.sends[number] = time.Now()
-		l.mu.Unlock()
-	case errors.Is(err, api.CodeUnavailable):
-		l.refused.Add(1) // promised nothing
-	default:
-		l.t.Errorf("send: %v", err)
-		l.ending.Store(true)
-	}
-}
-
-// stop returns when each number was accepted.
-func (l *load) stop() map[string]time.Time {
-	l.ending.Store(true)
-	l.all.Wait()
-	if n := l.refused.Load(); n > 0 {
-		l.t.Logf("%d sends were refused with 503", n)
-	}
-	return l.sends
-}
-
-// number returns one of many US numbers that look like mobile ones.
-func number(n int64) string {
-	areas := [...]string{"206", "212", "312", "415", "512", "617", "650", "702"}
-	k := n / int64(len(areas))
-	return fmt.Sprintf("+1%s%03d%04d", areas[n%int64(len(areas))], 220+k/10_000, k%10_000)
 }
 
 // plus makes a destination as an SMSC sees it an E.164 number.

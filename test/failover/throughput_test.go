@@ -42,11 +42,11 @@ func TestThroughput(t *testing.T) {
 	}
 	data := filepath.Join(dir, "data")
 	queueing := testserver.Start(t, testserver.Options{Data: data, Flags: []string{"--delivery", "off", "--log-level", "warn"}})
-	l := startLoad(t, queueing)
-	for deadline := time.Now().Add(30 * time.Second); l.accepted.Load() < backlog && time.Now().Before(deadline); {
+	l := queueing.StartLoad(queueing.Live, callers, 0)
+	for deadline := time.Now().Add(30 * time.Second); l.Accepted.Load() < backlog && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	sends := l.stop()
+	sends := l.Stop()
 	queueing.Stop()
 
 	s := testserver.Start(t, testserver.Options{Data: data, Flags: []string{"--carriers", file, "--log-level", "warn"}})

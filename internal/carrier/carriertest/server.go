@@ -84,6 +84,17 @@ func NewServer(tb testing.TB, b Behavior, cfg ServerConfig) *Server {
 	return s
 }
 
+// Answering returns a Server that gives one answer, a whole HTTP response, to
+// each request to send.
+func Answering(tb testing.TB, answer []byte) *Server {
+	tb.Helper()
+	dir := tb.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, BehaviorAccept.String()+".http"), answer, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return NewServer(tb, BehaviorAccept, ServerConfig{Dir: dir})
+}
+
 // TLS returns a client's configuration that trusts the server.
 func (s *Server) TLS() *tls.Config { return s.tls.Clone() }
 

@@ -124,7 +124,6 @@ func TestAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
 			raw, err := os.ReadFile("testdata/" + tt.fixture + ".http")
 			if tt.fixture == "check-less" {
 				raw, err = []byte("HTTP/1.1 201 Created\n\n{\"status\": \"queued\"}\n"), nil
@@ -132,11 +131,7 @@ func TestAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(dir+"/accept.http", raw, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			s := carriertest.NewServer(t, carriertest.BehaviorAccept, carriertest.ServerConfig{Dir: dir})
-			_, err = against(t, s, config()).Send(t.Context(), carriertest.Message(t, carriertest.Number))
+			_, err = against(t, carriertest.Answering(t, raw), config()).Send(t.Context(), carriertest.Message(t, carriertest.Number))
 			e := carrier.Classify(err)
 			if e == nil || e.Class != tt.class || e.Effect != tt.effect || e.Reason != tt.reason || e.RetryAfter != tt.retryAfter {
 				t.Errorf("got %+v", e)
@@ -191,18 +186,7 @@ func TestValidate(t *testing.T) {
 		cfg := config()
 		tt.change(&cfg)
 		_, err := twilio.New(cfg)
-		if err == nil {
-			t.Errorf("%v: no error", tt.fields)
-			continue
-		}
-		var got []string
-		for line := range strings.Lines(err.Error()) {
-			field, _, _ := strings.Cut(line, ":")
-			got = append(got, field)
-		}
-		if strings.Join(got, " ") != strings.Join(tt.fields, " ") {
-			t.Errorf("got %v, want %v", got, tt.fields)
-		}
+		carriertest.WantFields(t, err, tt.fields...)
 	}
 	short := config()
 	short.From = "12345"

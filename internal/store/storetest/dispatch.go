@@ -167,8 +167,10 @@ func checkLeases(t *testing.T, s *suite) {
 	}
 }
 
-func queuedFirst(t *testing.T, s *suite) {
-	for range 3 {
+// sentUnheard has n messages sent, which are to be looked at again a second later.
+func (s *suite) sentUnheard(t *testing.T, n int) {
+	t.Helper()
+	for range n {
 		s.send(t, random(), at(0))
 	}
 	for _, m := range s.claim(t, at(0), 10) {
@@ -176,6 +178,10 @@ func queuedFirst(t *testing.T, s *suite) {
 		out.RetryAt = at(time.Second)
 		s.record(t, at(0), 1, out)
 	}
+}
+
+func queuedFirst(t *testing.T, s *suite) {
+	s.sentUnheard(t, 3)
 	for range 2 {
 		s.send(t, random(), at(time.Minute))
 	}
@@ -191,14 +197,7 @@ func queuedFirst(t *testing.T, s *suite) {
 // fullQueue: messages whose receipt did not come have their share of a claim,
 // however many are queued.
 func fullQueue(t *testing.T, s *suite) {
-	for range 3 {
-		s.send(t, random(), at(0))
-	}
-	for _, m := range s.claim(t, at(0), 10) {
-		out := outcome(m, dispatch("a", "", store.MessageSent))
-		out.RetryAt = at(time.Second)
-		s.record(t, at(0), 1, out)
-	}
+	s.sentUnheard(t, 3)
 	for range 30 {
 		s.send(t, random(), at(0))
 	}
