@@ -35,16 +35,21 @@ func Create(path string, r *Ring) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
+	// Whole or not at all, also when the process is killed: half a keyset must not
+	// pass for one. A link, unlike a rename, refuses to replace a file.
+	f, err := os.CreateTemp(filepath.Dir(path), ".keyset-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("keyset: %w", err)
 	}
 	_, err = f.Write(raw)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	if err = errors.Join(err, os.Remove(f.Name())); err == nil {
 		err = syncDir(path)
 	}
-	if err != nil { // half a keyset must not pass for one
-		return errors.Join(fmt.Errorf("keyset: %w", err), os.Remove(path))
+	if err != nil {
+		return fmt.Errorf("keyset: %w", err)
 	}
 	return nil
 }
