@@ -46,6 +46,10 @@ var mayImport = []struct {
 	{"internal/phone", nil, false, "phone is pure rules and tables"},
 	{"internal/store", []string{"internal/guard"}, true, "row types lie below the domain"},
 	{
+		"internal/store/intent", []string{"internal/fault", "internal/guard", "internal/store"},
+		false, "the rules that the SQL engines share know no engine",
+	},
+	{
 		"internal/otp",
 		[]string{
 			"internal/fault", "internal/guard", "internal/keyring", "internal/message",
@@ -93,6 +97,7 @@ var importedBy = []struct {
 	{"internal/app/...", []string{"cmd/...", "internal/app/..."}, "app is the top: only main imports it"},
 	{"internal/server/...", []string{"internal/app/...", "internal/server/..."}, "only app wires the public listener"},
 	{"internal/console/...", []string{"internal/app/...", "internal/console/..."}, "only app wires the admin listener"},
+	{"internal/store/intent", []string{"internal/store/..."}, "intent is for engines"},
 	{"internal/store/*", []string{"internal/app/..."}, "only app knows which engine runs"},
 	{"internal/carrier/rest", []string{"internal/carrier/..."}, "rest is plumbing that carriers share"},
 	{"internal/carrier/*", []string{"internal/app/..."}, "only app knows which carriers run"},

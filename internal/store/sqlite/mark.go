@@ -24,12 +24,12 @@ func (t *tx) mark(client int64, in *store.PhoneMark) error {
 	if err != nil {
 		return err
 	}
-	if !p.found && in.KnownOnly {
+	if !p.Known && in.KnownOnly {
 		return fault.New(fault.NotFound, "phone is not known")
 	}
-	if !p.found {
+	if !p.Known {
 		err := prepare(t.conn, `INSERT INTO phones (phone_id, client_no, sealed, created_at) VALUES (?, ?, ?, ?)`).
-			blob(p.id[:]).int(client).blob(in.Sealed).time(in.Now).exec()
+			blob(p.ID[:]).int(client).blob(in.Sealed).time(in.Now).exec()
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func (t *tx) mark(client int64, in *store.PhoneMark) error {
 		if *in.Mark.OptedOut {
 			since = in.Now
 		}
-		err := prepare(t.conn, `UPDATE phones SET opted_out_at = ? WHERE phone_id = ?`).time(since).blob(p.id[:]).exec()
+		err := prepare(t.conn, `UPDATE phones SET opted_out_at = ? WHERE phone_id = ?`).time(since).blob(p.ID[:]).exec()
 		if err != nil {
 			return err
 		}
@@ -48,5 +48,5 @@ func (t *tx) mark(client int64, in *store.PhoneMark) error {
 		return nil
 	}
 	return prepare(t.conn, `UPDATE phones SET blocked_until = ? WHERE phone_id = ?`).
-		time(*in.Mark.BlockedUntil).blob(p.id[:]).exec()
+		time(*in.Mark.BlockedUntil).blob(p.ID[:]).exec()
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"zombiezen.com/go/sqlite"
+
+	"codeword/internal/store"
 )
 
 // query binds the parameters of one cached statement from left to right and
@@ -55,7 +57,7 @@ func (q query) int(v int64) query {
 	return q
 }
 
-func (q query) time(t time.Time) query { return q.int(micros(t)) }
+func (q query) time(t time.Time) query { return q.int(store.Micros(t)) }
 
 // timeOrNull binds the zero time as NULL.
 func (q query) timeOrNull(t time.Time) query {
@@ -110,22 +112,7 @@ func (q query) each(scan func(*sqlite.Stmt)) error {
 	}
 }
 
-// micros is how times are stored; the zero time is 0.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-func fromMicros(v int64) time.Time {
-	if v == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(v).UTC()
-}
-
-func columnTime(s *sqlite.Stmt, col int) time.Time { return fromMicros(s.ColumnInt64(col)) }
+func columnTime(s *sqlite.Stmt, col int) time.Time { return store.FromMicros(s.ColumnInt64(col)) }
 
 // columnID copies a 16-byte id; a NULL or short column leaves the rest zero.
 func columnID(s *sqlite.Stmt, col int) (id [16]byte) {

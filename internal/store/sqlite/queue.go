@@ -7,6 +7,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"codeword/internal/store"
+	"codeword/internal/store/intent"
 )
 
 // claimable is one way for a message to be due: how to find such messages, and
@@ -66,7 +67,7 @@ func (t *tx) claim(from *claimable, in *store.Claim, upTo int, claimed []store.M
 	err := prepare(t.conn, from.find).time(in.Now).int(int64(upTo - begin)).
 		each(func(st *sqlite.Stmt) {
 			m := scanMessage(st)
-			m.Spent = !challengeList(columnBlob(st, messageColumnCount)).holds(m.Challenge)
+			m.Spent = !intent.Challenges(columnBlob(st, messageColumnCount)).Holds(m.Challenge)
 			claimed = append(claimed, m)
 		})
 	if err != nil {
@@ -78,7 +79,7 @@ func (t *tx) claim(from *claimable, in *store.Claim, upTo int, claimed []store.M
 			err := prepare(t.conn, `SELECT route, status FROM dispatches WHERE message_id = ? ORDER BY n`).blob(m.ID[:]).
 				each(func(st *sqlite.Stmt) {
 					m.Tried = append(m.Tried, st.ColumnText(0))
-					if wasTaken(store.MessageStatus(st.ColumnInt64(1))) {
+					if intent.Taken(store.MessageStatus(st.ColumnInt64(1))) {
 						m.Taken = append(m.Taken, st.ColumnText(0))
 					}
 				})

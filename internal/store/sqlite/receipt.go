@@ -7,60 +7,8 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"codeword/internal/store"
+	"codeword/internal/store/intent"
 )
-
-// apply lets a receipt of dispatch n change the state. The end is the same in
-// whatever order the receipts and the outcome come:
-//
-//   - delivered is final and wins over everything;
-//   - else the latest dispatch that a carrier took speaks for the message. It
-//     failed if a receipt says so, even if another says "accepted", and for good
-//     if one of several says so;
-//   - accepted turns unknown into sent.
-func (m *messageState) apply(now time.Time, n int, r *store.Receipt) store.ReceiptEffect {
-	switch {
-	case m.status == store.MessageDelivered:
-		return store.ReceiptNoted
-	case r.Status == store.ReceiptDelivered:
-		m.become(store.MessageDelivered, "")
-		return store.ReceiptChanged
-	case n != m.latest:
-		return store.ReceiptNoted
-	case r.Status == store.ReceiptFailed:
-		return m.fail(now, r)
-	case r.Status == store.ReceiptAccepted && m.status == store.MessageUnknown:
-		m.status, m.err = store.MessageSent, "" // and is still to be heard of
-		return store.ReceiptChanged
-	default:
-		return store.ReceiptNoted
-	}
-}
-
-// fail ends the message, or queues it for another route. While a claim is open
-// its holder may be sending, so that the message is not due before the lease
-// has ended; the outcome of that claim, should it come, decides instead.
-func (m *messageState) fail(now time.Time, r *store.Receipt) store.ReceiptEffect {
-	final := !r.Retry || r.OptOut
-	switch m.status {
-	case store.MessageSent, store.MessageUnknown:
-		if final || m.verified || !m.expires.After(now) {
-			m.become(store.MessageFailed, r.Error)
-			return store.ReceiptChanged
-		}
-		m.become(store.MessageQueued, r.Error)
-		m.due = now
-		if m.leased.After(now) {
-			m.due = m.leased
-		}
-		return store.ReceiptRequeued
-	case store.MessageQueued: // by another receipt
-		if final {
-			m.become(store.MessageFailed, r.Error)
-			return store.ReceiptChanged
-		}
-	}
-	return store.ReceiptNoted
-}
 
 // ApplyReceipts stores receipts and lets them change their messages, all in one
 // durable operation. It tells what became of each, in their order. A receipt
@@ -111,16 +59,16 @@ func (t *tx) receive(now time.Time, r *store.Receipt) (store.Applied, error) {
 		return out, err
 	}
 	_, err = prepare(t.conn, `SELECT COALESCE(MAX(n), 0) FROM dispatches WHERE message_id = ?1 AND status IN (?2, ?3, ?4)`).
-		blob(id[:]).taken().one(func(st *sqlite.Stmt) { m.latest = st.ColumnInt(0) })
+		blob(id[:]).taken().one(func(st *sqlite.Stmt) { m.Latest = st.ColumnInt(0) })
 	if err != nil {
 		return out, err
 	}
 	if r.OptOut {
-		if err := t.optOut(now, m.phone); err != nil {
+		if err := t.optOut(now, m.Phone); err != nil {
 			return out, err
 		}
 	}
-	if out.Effect = m.apply(now, n, r); out.Effect == store.ReceiptNoted {
+	if out.Effect = m.Apply(now, n, r); out.Effect == store.ReceiptNoted {
 		return out, nil
 	}
 	return out, t.save(now, &m)
@@ -149,7 +97,7 @@ func (t *tx) insertReceipt(received time.Time, id store.MessageID, n int, r *sto
 }
 
 // applyEarly moves the receipts that overtook dispatch n to it and applies them.
-func (t *tx) applyEarly(now time.Time, m *messageState, d *store.Dispatch, n int) error {
+func (t *tx) applyEarly(now time.Time, m *intent.Message, d *store.Dispatch, n int) error {
 	if d.CarrierRef == "" {
 		return nil
 	}
@@ -162,15 +110,15 @@ func (t *tx) applyEarly(now time.Time, m *messageState, d *store.Dispatch, n int
 	}
 	for i := range early {
 		r := &early[i]
-		if _, err := t.insertReceipt(r.ReceivedAt, m.id, n, r); err != nil {
+		if _, err := t.insertReceipt(r.ReceivedAt, m.ID, n, r); err != nil {
 			return err
 		}
 		if r.OptOut {
-			if err := t.optOut(now, m.phone); err != nil {
+			if err := t.optOut(now, m.Phone); err != nil {
 				return err
 			}
 		}
-		m.apply(now, n, r)
+		m.Apply(now, n, r)
 	}
 	return prepare(t.conn, `DELETE FROM early_receipts WHERE carrier_ref = ? AND route = ?`).
 		text(d.CarrierRef).text(d.Route).exec()
@@ -178,16 +126,16 @@ func (t *tx) applyEarly(now time.Time, m *messageState, d *store.Dispatch, n int
 
 // applyAgain applies the receipts of the latest dispatch once more, since the
 // outcome of a claim that dispatched nothing has just set the status anew.
-func (t *tx) applyAgain(now time.Time, m *messageState) error {
+func (t *tx) applyAgain(now time.Time, m *intent.Message) error {
 	var receipts []store.Receipt
 	err := prepare(t.conn, `SELECT status, error, retry, opt_out, at, received_at FROM receipts
-		WHERE message_id = ? AND n = ?`).blob(m.id[:]).int(int64(m.latest)).
+		WHERE message_id = ? AND n = ?`).blob(m.ID[:]).int(int64(m.Latest)).
 		each(func(st *sqlite.Stmt) { receipts = append(receipts, scanReceipt(st)) })
 	if err != nil {
 		return err
 	}
 	for i := range receipts {
-		m.apply(now, m.latest, &receipts[i])
+		m.Apply(now, m.Latest, &receipts[i])
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package sqlite
+package intent
 
 import (
 	"encoding/binary"
@@ -7,15 +7,15 @@ import (
 	"codeword/internal/store"
 )
 
-// challengeList is the packed live challenges of one phone, one per binding, as
-// they stand in phones.challenges. Each is
+// Challenges is the packed live challenges of one phone, one per binding, as
+// an engine keeps them beside the phone. Each is
 //
 //	id (16) key version (4) digits (1) attempts (1) created (8) expires (8)
 //	length of binding (1) binding
 //
 // with big-endian integers and times in Unix microseconds. There are seldom
 // more than one; maxChallenges bounds them.
-type challengeList []byte
+type Challenges []byte
 
 const (
 	challengeHead = 16 + 4 + 1 + 1 + 8 + 8 + 1
@@ -25,7 +25,7 @@ const (
 
 // next decodes the first challenge and returns it with its size; a size of 0
 // means that the list has ended, or that the rest is no challenge.
-func (l challengeList) next() (ch store.Challenge, size int) {
+func (l Challenges) next() (ch store.Challenge, size int) {
 	if len(l) < challengeHead {
 		return ch, 0
 	}
@@ -37,13 +37,14 @@ func (l challengeList) next() (ch store.Challenge, size int) {
 	ch.KeyVersion = binary.BigEndian.Uint32(l[16:])
 	ch.Digits = int(l[20])
 	ch.Attempts = int(l[21])
-	ch.CreatedAt = fromMicros(int64(binary.BigEndian.Uint64(l[22:])))
-	ch.ExpiresAt = fromMicros(int64(binary.BigEndian.Uint64(l[30:])))
+	ch.CreatedAt = store.FromMicros(int64(binary.BigEndian.Uint64(l[22:])))
+	ch.ExpiresAt = store.FromMicros(int64(binary.BigEndian.Uint64(l[30:])))
 	ch.Binding = store.Binding(l[challengeHead:size])
 	return ch, size
 }
 
-func (l challengeList) find(b store.Binding) (store.Challenge, bool) {
+// Find returns the challenge with that binding.
+func (l Challenges) Find(b store.Binding) (store.Challenge, bool) {
 	for {
 		ch, size := l.next()
 		if size == 0 {
@@ -56,8 +57,8 @@ func (l challengeList) find(b store.Binding) (store.Challenge, bool) {
 	}
 }
 
-// holds tells whether the challenge of that id is in the list.
-func (l challengeList) holds(id store.ChallengeID) bool {
+// Holds tells whether the challenge of that id is in the list.
+func (l Challenges) Holds(id store.ChallengeID) bool {
 	for {
 		ch, size := l.next()
 		if size == 0 {
@@ -71,8 +72,8 @@ func (l challengeList) holds(id store.ChallengeID) bool {
 }
 
 // filter returns a new list of the challenges that keep wants.
-func (l challengeList) filter(keep func(store.Challenge) bool) challengeList {
-	var out challengeList
+func (l Challenges) filter(keep func(store.Challenge) bool) Challenges {
+	var out Challenges
 	for {
 		ch, size := l.next()
 		if size == 0 {
@@ -85,19 +86,20 @@ func (l challengeList) filter(keep func(store.Challenge) bool) challengeList {
 	}
 }
 
-// prune drops what has expired.
-func (l challengeList) prune(now time.Time) challengeList {
+// Prune drops what has expired.
+func (l Challenges) Prune(now time.Time) Challenges {
 	return l.filter(func(ch store.Challenge) bool { return ch.ExpiresAt.After(now) })
 }
 
-func (l challengeList) remove(b store.Binding) challengeList {
+// Remove drops the challenge with that binding.
+func (l Challenges) Remove(b store.Binding) Challenges {
 	return l.filter(func(ch store.Challenge) bool { return ch.Binding != b })
 }
 
-// put adds ch, or replaces the one with its binding. The oldest goes when there
+// Put adds ch, or replaces the one with its binding. The oldest goes when there
 // are too many.
-func (l challengeList) put(ch store.Challenge) challengeList {
-	out := l.remove(ch.Binding)
+func (l Challenges) Put(ch store.Challenge) Challenges {
+	out := l.Remove(ch.Binding)
 	for n := out.count(); n >= maxChallenges; n-- {
 		_, size := out.next()
 		out = out[size:]
@@ -106,13 +108,13 @@ func (l challengeList) put(ch store.Challenge) challengeList {
 	out = append(out, ch.ID[:]...)
 	out = binary.BigEndian.AppendUint32(out, ch.KeyVersion)
 	out = append(out, byte(ch.Digits), byte(ch.Attempts))
-	out = binary.BigEndian.AppendUint64(out, uint64(micros(ch.CreatedAt)))
-	out = binary.BigEndian.AppendUint64(out, uint64(micros(ch.ExpiresAt)))
+	out = binary.BigEndian.AppendUint64(out, uint64(store.Micros(ch.CreatedAt)))
+	out = binary.BigEndian.AppendUint64(out, uint64(store.Micros(ch.ExpiresAt)))
 	out = append(out, byte(len(binding)))
 	return append(out, binding...)
 }
 
-func (l challengeList) count() (n int) {
+func (l Challenges) count() (n int) {
 	for {
 		_, size := l.next()
 		if size == 0 {
@@ -123,8 +125,8 @@ func (l challengeList) count() (n int) {
 	}
 }
 
-// until is when the last of them dies.
-func (l challengeList) until() (t time.Time) {
+// Until is when the last of them dies.
+func (l Challenges) Until() (t time.Time) {
 	for {
 		ch, size := l.next()
 		if size == 0 {
