@@ -98,6 +98,7 @@ var importedBy = []struct {
 	{"internal/server/...", []string{"internal/app/...", "internal/server/..."}, "only app wires the public listener"},
 	{"internal/console/...", []string{"internal/app/...", "internal/console/..."}, "only app wires the admin listener"},
 	{"internal/store/intent", []string{"internal/store/..."}, "intent is for engines"},
+	{"internal/store/group", []string{"internal/store/..."}, "group is for engines"},
 	{"internal/store/*", []string{"internal/app/..."}, "only app knows which engine runs"},
 	{"internal/carrier/rest", []string{"internal/carrier/..."}, "rest is plumbing that carriers share"},
 	{"internal/carrier/*", []string{"internal/app/..."}, "only app knows which carriers run"},

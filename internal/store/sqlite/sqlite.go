@@ -318,7 +318,7 @@ type Stats struct {
 
 // Stats tells how the writer is doing.
 func (s *Store) Stats() Stats {
-	return Stats{Commits: s.writer.groups.Load(), Operations: s.writer.operations.Load(), Queued: len(s.writer.queue)}
+	return Stats{Commits: s.writer.groups.Load(), Operations: s.writer.operations.Load(), Queued: s.writer.queue.Len()}
 }
 
 // Close answers what is queued, folds the log into the file and closes it.
@@ -326,7 +326,7 @@ func (s *Store) Close() error {
 	var err error
 	s.closing.Do(func() {
 		s.check.close()
-		s.writer.close()
+		s.writer.queue.Close()
 		err = errors.Join(
 			pragma(s.writer.tx.conn, "PRAGMA wal_checkpoint(TRUNCATE)"),
 			s.closeReaders(s.nReader),

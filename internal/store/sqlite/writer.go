@@ -2,15 +2,13 @@ package sqlite
 
 import (
 	"context"
-	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 
 	"codeword/internal/fault"
+	"codeword/internal/store/group"
 )
 
 // tx is what an operation sees of the open transaction.
@@ -25,29 +23,12 @@ type tx struct {
 // the group. Any other error is the engine's and undoes the whole group.
 type operation func(*tx) error
 
-type task struct {
-	run  operation
-	done chan error
-	// state decides the race between the writer and a caller who gives up.
-	state atomic.Int32
-}
-
-const (
-	taskQueued int32 = iota
-	taskRunning
-	taskAbandoned
-)
-
 // writer owns the only writing connection and commits in groups: everything
 // that is queued runs in one transaction, is made durable by one fsync, and is
 // answered together.
 type writer struct {
-	tx       tx
-	queue    chan *task
-	maxGroup int
-	tasks    sync.Pool
-	stop     chan struct{}
-	stopped  chan struct{}
+	tx    tx
+	queue *group.Queue[operation]
 	// maintain runs between groups, on the writer's goroutine.
 	maintain chan func()
 	// dead is set once the file itself is damaged; nothing is written any more.
@@ -62,122 +43,34 @@ type writer struct {
 func newWriter(conn *sqlite.Conn, queue, maxGroup int) *writer {
 	w := &writer{
 		tx:       tx{conn: conn, limits: newLimitCache()},
-		queue:    make(chan *task, queue),
-		maxGroup: maxGroup,
-		stop:     make(chan struct{}),
-		stopped:  make(chan struct{}),
+		queue:    group.New[operation](group.Config{Engine: engine, Queue: queue, Max: maxGroup}),
 		maintain: make(chan func()),
 		lost:     make(chan struct{}),
 	}
-	w.tasks.New = func() any { return &task{done: make(chan error, 1)} }
-	go w.loop()
+	w.queue.Start(w.commit, w.maintain)
 	return w
 }
 
-// do queues an operation and waits until it is durable. A full queue refuses at
-// once: waiting longer would only make everybody late.
-func (w *writer) do(ctx context.Context, run operation) error {
-	t, _ := w.tasks.Get().(*task)
-	t.run = run
-	t.state.Store(taskQueued)
-	select {
-	case <-w.stop:
-		return unavailable("store is closed", nil)
-	default:
-	}
-	select {
-	case w.queue <- t:
-	default:
-		t.run = nil
-		w.tasks.Put(t)
-		return unavailable("write queue is full", nil)
-	}
-	select {
-	case err := <-t.done:
-		t.run = nil
-		w.tasks.Put(t)
-		return err
-	case <-ctx.Done():
-		if t.state.CompareAndSwap(taskQueued, taskAbandoned) {
-			return unavailable("gave up before the write began", ctx.Err())
-		}
-		// It is being written; its answer is at most one commit away.
-		return <-t.done
-	case <-w.stopped:
-		select {
-		case err := <-t.done:
-			return err
-		default:
-			return unavailable("store is closed", nil)
-		}
-	}
-}
+// do queues an operation and waits until it is durable.
+func (w *writer) do(ctx context.Context, run operation) error { return w.queue.Do(ctx, run) }
 
-func (w *writer) loop() {
-	defer close(w.stopped)
-	group := make([]*task, 0, w.maxGroup)
-	for {
-		select {
-		case t := <-w.queue:
-			group = w.gather(append(group[:0], t))
-			w.commit(group)
-		case f := <-w.maintain:
-			f()
-		case <-w.stop:
-			for {
-				group = w.gather(group[:0])
-				if len(group) == 0 {
-					return
-				}
-				w.commit(group)
-			}
-		}
-	}
-}
-
-// gather takes what else is queued. It yields once first, so that callers who
-// were just answered, and are runnable, can join this group and not the next.
-func (w *writer) gather(group []*task) []*task {
-	runtime.Gosched()
-	for len(group) < w.maxGroup {
-		select {
-		case t := <-w.queue:
-			group = append(group, t)
-		default:
-			return group
-		}
-	}
-	return group
-}
-
-func (w *writer) commit(group []*task) {
-	live := group[:0]
-	for _, t := range group {
-		if t.state.CompareAndSwap(taskQueued, taskRunning) {
-			live = append(live, t)
-		}
-	}
-	if len(live) == 0 {
+func (w *writer) commit(ops []operation, results []error) {
+	w.groups.Add(1)
+	w.operations.Add(int64(len(ops)))
+	err := w.transaction(ops, results)
+	if err == nil {
 		return
 	}
-	w.groups.Add(1)
-	w.operations.Add(int64(len(live)))
-	results := make([]error, len(live))
-	if err := w.transaction(live, results); err != nil {
-		if len(live) == 1 || !oneAtFault(err) || w.dead.Load() != nil {
-			for i := range results {
-				results[i] = engineError(err)
-			}
-		} else {
-			for i, t := range live {
-				if err := w.transaction([]*task{t}, results[i:i+1]); err != nil {
-					results[i] = engineError(err)
-				}
-			}
+	if len(ops) == 1 || !oneAtFault(err) || w.dead.Load() != nil {
+		for i := range results {
+			results[i] = engineError(err)
 		}
+		return
 	}
-	for i, t := range live {
-		t.done <- results[i]
+	for i := range ops {
+		if err := w.transaction(ops[i:i+1], results[i:i+1]); err != nil {
+			results[i] = engineError(err)
+		}
 	}
 }
 
@@ -194,9 +87,9 @@ func oneAtFault(err error) bool {
 	}
 }
 
-// transaction runs the tasks in one transaction and commits it durably. When it
+// transaction runs the operations in one transaction and commits it durably. When it
 // fails nothing of it remains, and results mean nothing.
-func (w *writer) transaction(tasks []*task, results []error) (err error) {
+func (w *writer) transaction(ops []operation, results []error) (err error) {
 	if dead := w.dead.Load(); dead != nil {
 		return *dead
 	}
@@ -212,8 +105,8 @@ func (w *writer) transaction(tasks []*task, results []error) (err error) {
 			err = w.failed(err)
 		}
 	}()
-	for i, t := range tasks {
-		results[i] = t.run(&w.tx)
+	for i, run := range ops {
+		results[i] = run(&w.tx)
 		if results[i] == nil {
 			continue
 		}
@@ -249,31 +142,24 @@ func (w *writer) between(ctx context.Context, f func()) error {
 	case w.maintain <- func() { defer close(done); f() }:
 		<-done
 		return nil
-	case <-w.stopped:
+	case <-w.queue.Ended():
 		return unavailable("store is closed", nil)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// close answers what is queued and ends the loop.
-func (w *writer) close() {
-	close(w.stop)
-	<-w.stopped
-}
-
-// retryAfter is what callers are told when the store cannot take their call.
-const retryAfter = time.Second
+// engine begins the detail of what goes wrong here.
+const engine = "sqlite"
 
 func unavailable(detail string, cause error) *fault.Error {
-	return &fault.Error{Kind: fault.Unavailable, Detail: "sqlite: " + detail, RetryAfter: retryAfter, Cause: cause}
+	return group.Unavailable(engine, detail, cause)
 }
 
 // engineError turns whatever SQLite says into the one thing that callers need
 // to know: nothing was acknowledged.
 func engineError(err error) error {
-	var f *fault.Error
-	if err == nil || errors.As(err, &f) {
+	if err == nil || group.Refusal(err) {
 		return err
 	}
 	detail := "engine error"
