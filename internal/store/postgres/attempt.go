@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"codeword/internal/store"
+	"codeword/internal/store/intent"
+)
+
+// attemptOp is an authenticate on its way.
+type attemptOp struct {
+	in     *store.Attempt
+	client int64
+	out    store.Session
+}
+
+// Attempt carries out the intent as one durable operation and returns the
+// session that it granted. Refusals: fault.WrongCode, LimitOTP, MismatchPhone,
+// PhoneTaken, InvalidAuthorization.
+func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, error) {
+	client, err := s.clientNo(ctx, in.Client)
+	if err != nil {
+		return store.Session{}, err
+	}
+	o := &attemptOp{in: &in, client: client}
+	if err := s.queue.Do(ctx, o); err != nil {
+		return store.Session{}, err
+	}
+	return o.out, nil
+}
+
+func (o *attemptOp) reads(r *rows) {
+	if o.in.Grant.Upgrade {
+		want(r.sessions, o.in.Grant.Session.ID)
+	}
+	if o.in.Grant.Known {
+		want(r.users, o.in.Grant.Session.User)
+	}
+	want(r.phones, o.in.Phone)
+}
+
+func (o *attemptOp) decide(r *rows) error {
+	var expires time.Time // of the session to upgrade
+	if o.in.Grant.Upgrade {
+		s := r.sessions[o.in.Grant.Session.ID]
+		if !s.alive(o.in.Now) || s.client != o.client {
+			return intent.Gone()
+		}
+		expires = s.ExpiresAt
+	}
+	p, known := r.phone(o.client, o.in.Phone)
+	if !known {
+		p = &phoneRow{} // whoever's it is, it changes nothing
+	}
+	judged, err := p.Attempt(o.in)
+	switch judged {
+	case intent.Uncounted:
+		r.padded = true
+	case intent.Counted:
+		p.dirty = true
+	case intent.Right:
+		p.dirty = true
+		return o.grant(r, p, expires)
+	}
+	return err
+}
+
+// grant decides whose phone it is and creates or upgrades the session. The
+// challenge is consumed whatever it decides: that the phone is another's is told
+// after possession was proved.
+func (o *attemptOp) grant(r *rows, p *phoneRow, expires time.Time) error {
+	g := &o.in.Grant
+	var other *store.PhoneID
+	if u := r.users[g.Session.User]; g.Known && (u.stored || u.dirty) {
+		other = &u.phone
+	}
+	owner, first, refusal := p.Owner(g.Session.User, g.Known, other)
+	if refusal != nil {
+		return refusal
+	}
+	if first {
+		p.User, p.HasUser, p.verified = owner, true, o.in.Now
+		want(r.users, owner)
+		u := r.users[owner]
+		u.client, u.phone, u.dirty = o.client, p.ID, true
+	}
+	want(r.sessions, g.Session.ID)
+	s := r.sessions[g.Session.ID]
+	s.Session, s.client, s.dirty = intent.Granted(o.in, owner, expires), o.client, true
+	o.out = s.Session
+	return nil
+}
+
+// pad is an operation that writes and means nothing.
+type pad struct{}
+
+func (pad) reads(*rows) {}
+
+func (pad) decide(r *rows) error {
+	r.padded = true
+	return nil
+}

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"codeword/internal/store"
+)
+
+// ApplyReceipts stores receipts and lets them change their messages, all in one
+// durable operation. It tells what became of each, in their order. A receipt
+// belongs to the newest dispatch with its route and reference.
+func (s *Store) ApplyReceipts(ctx context.Context, now time.Time, receipts []store.Receipt) ([]store.Applied, error) {
+	out := make([]store.Applied, len(receipts))
+	kept := make([]store.Receipt, len(receipts))
+	refs := make([]reference, len(receipts))
+	for i, r := range receipts {
+		r.Route, r.CarrierRef, r.Error, r.ReceivedAt = storable(r.Route), storable(r.CarrierRef), storable(r.Error), now
+		kept[i], refs[i] = r, reference{r.Route, r.CarrierRef}
+	}
+	if refs = distinct(refs); len(refs) == 0 {
+		for i := range out {
+			out[i].Effect = store.ReceiptUnmatched // an empty reference never will be matched
+		}
+		return out, s.usable()
+	}
+	err := s.transact(ctx, func(t *tx) error {
+		ch := newChanges(now)
+		ch.lockReferences(t, refs)
+		found := findDispatches(t, refs)
+		if err := t.flush(); err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			ids := make([]store.MessageID, 0, len(found))
+			for _, d := range found {
+				ids = append(ids, d.id)
+			}
+			ch.lockMessages(t, ids)
+			ch.readHistory(t, ids)
+			if err := t.flush(); err != nil {
+				return err
+			}
+		}
+		for i := range kept {
+			out[i] = ch.receive(found, &kept[i])
+		}
+		ch.write(t)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// findDispatches queues a look for the newest dispatch of each reference. Those
+// that are found are in the map after the next flush.
+func findDispatches(t *tx, refs []reference) map[reference]dispatchKey {
+	found := make(map[reference]dispatchKey, len(refs))
+	routes, names := splitReferences(refs)
+	t.each(func(c row) {
+		found[refs[c.int(0)-1]] = dispatchKey{c.id(1), int(c.int(2))}
+	}, `SELECT u.i, d.message_id, d.n FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(route, ref, i)
+		CROSS JOIN LATERAL (SELECT message_id, n FROM dispatches
+			WHERE carrier_ref = u.ref AND route = u.route AND carrier_ref <> ''
+			ORDER BY at DESC, message_id DESC, n DESC LIMIT 1) AS d`, routes, names)
+	return found
+}
+
+func (ch *changes) receive(found map[reference]dispatchKey, r *store.Receipt) (out store.Applied) {
+	of := reference{r.Route, r.CarrierRef}
+	key, matched := found[of]
+	if !matched {
+		out.Effect = ch.keepEarly(of, r)
+		return out
+	}
+	out.Message = key.id
+	m := ch.messages[key.id]
+	switch {
+	case m == nil: // it was removed, and its dispatch is about to be
+		return store.Applied{Effect: store.ReceiptUnmatched}
+	case !ch.addReceipt(key, r):
+		out.Effect = store.ReceiptDuplicate
+		return out
+	case r.OptOut:
+		ch.optOut(m.Phone)
+	}
+	if out.Effect = m.Apply(ch.now, key.n, r); out.Effect != store.ReceiptNoted {
+		m.dirty = true
+	}
+	return out
+}
+
+// keepEarly keeps a receipt that no dispatch has the reference of, yet.
+func (ch *changes) keepEarly(of reference, r *store.Receipt) store.ReceiptEffect {
+	switch {
+	case r.CarrierRef == "":
+		return store.ReceiptUnmatched
+	case has(ch.early[of], r):
+		return store.ReceiptDuplicate
+	}
+	ch.early[of] = append(ch.early[of], *r)
+	ch.addEarly = append(ch.addEarly, *r)
+	return store.ReceiptUnmatched
+}

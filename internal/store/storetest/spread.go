@@ -1,0 +1,118 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"codeword/internal/store"
+)
+
+// Spread makes one store of several nodes on one database: each call goes to
+// the next node, as behind a load balancer. Only the sweep, which one node does
+// at a time, stays with the first.
+func Spread(nodes ...Store) Store { return &spread{nodes: nodes} }
+
+type spread struct {
+	nodes []Store
+	calls atomic.Uint64
+}
+
+func (s *spread) next() Store { return s.nodes[s.calls.Add(1)%uint64(len(s.nodes))] }
+
+func (s *spread) StartChallenge(ctx context.Context, in store.Start) (store.Started, error) {
+	return s.next().StartChallenge(ctx, in)
+}
+
+func (s *spread) Attempt(ctx context.Context, in store.Attempt) (store.Session, error) {
+	return s.next().Attempt(ctx, in)
+}
+
+func (s *spread) MarkPhone(ctx context.Context, in store.PhoneMark) error {
+	return s.next().MarkPhone(ctx, in)
+}
+
+func (s *spread) Session(ctx context.Context, now time.Time, id store.SessionID) (store.Session, error) {
+	return s.next().Session(ctx, now, id)
+}
+
+func (s *spread) TouchSession(ctx context.Context, now time.Time, id store.SessionID, expires time.Time) error {
+	return s.next().TouchSession(ctx, now, id, expires)
+}
+
+func (s *spread) RevokeSession(ctx context.Context, now time.Time, id store.SessionID) error {
+	return s.next().RevokeSession(ctx, now, id)
+}
+
+func (s *spread) SigningKeys(ctx context.Context) ([]store.SigningKey, error) {
+	return s.next().SigningKeys(ctx)
+}
+
+func (s *spread) AddSigningKey(ctx context.Context, key store.SigningKey, after string) error {
+	return s.next().AddSigningKey(ctx, key, after)
+}
+
+func (s *spread) RetireSigningKey(ctx context.Context, kid string, at time.Time) error {
+	return s.next().RetireSigningKey(ctx, kid, at)
+}
+
+func (s *spread) DeleteSigningKey(ctx context.Context, kid string) error {
+	return s.next().DeleteSigningKey(ctx, kid)
+}
+
+func (s *spread) Clients(ctx context.Context) ([]store.Client, error) { return s.next().Clients(ctx) }
+
+func (s *spread) CreateClient(ctx context.Context, c store.Client) error {
+	return s.next().CreateClient(ctx, c)
+}
+
+func (s *spread) UpdateClient(ctx context.Context, c store.Client) error {
+	return s.next().UpdateClient(ctx, c)
+}
+
+func (s *spread) RecordSecretUse(ctx context.Context, uses []store.SecretUse) error {
+	return s.next().RecordSecretUse(ctx, uses)
+}
+
+func (s *spread) ClaimMessages(ctx context.Context, in store.Claim) ([]store.Message, error) {
+	return s.next().ClaimMessages(ctx, in)
+}
+
+func (s *spread) RecordOutcomes(ctx context.Context, now time.Time, outcomes []store.Outcome) (int, error) {
+	return s.next().RecordOutcomes(ctx, now, outcomes)
+}
+
+func (s *spread) QueueStats(ctx context.Context) (store.QueueStats, error) {
+	return s.next().QueueStats(ctx)
+}
+
+func (s *spread) ApplyReceipts(ctx context.Context, now time.Time, receipts []store.Receipt) ([]store.Applied, error) {
+	return s.next().ApplyReceipts(ctx, now, receipts)
+}
+
+func (s *spread) RecordVerified(ctx context.Context, now time.Time, phones []store.PhoneID) ([]store.Verified, error) {
+	return s.next().RecordVerified(ctx, now, phones)
+}
+
+func (s *spread) Messages(ctx context.Context, in store.MessageQuery) (store.MessagePage, error) {
+	return s.next().Messages(ctx, in)
+}
+
+func (s *spread) Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error) {
+	return s.next().Message(ctx, id)
+}
+
+func (s *spread) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error) {
+	return s.nodes[0].SweepExpired(ctx, in)
+}
+
+func (s *spread) Ping(ctx context.Context) error { return s.next().Ping(ctx) }
+
+func (s *spread) Close() error {
+	var errs []error
+	for _, n := range s.nodes {
+		errs = append(errs, n.Close())
+	}
+	return errors.Join(errs...)
+}
