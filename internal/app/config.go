@@ -24,23 +24,26 @@ import (
 
 // ledgerFlags say where the data is; all commands that touch it share them.
 type ledgerFlags struct {
-	Database string `help:"Where the data is: sqlite:PATH." placeholder:"sqlite:PATH"`
+	Database string `help:"Where the data is: sqlite:PATH, or postgres://USER@HOST/NAME. With a password best given as CODEWORD_DATABASE." placeholder:"URL"`
 	Keyset   string `help:"File with the master keyset (mode 0600)." placeholder:"FILE"`
-	Data     string `help:"Directory of a 'codeword dev' instance, instead of --database and --keyset." placeholder:"DIR"`
+	Data     string `help:"Directory of a 'codeword dev' instance, for its database and its keyset." placeholder:"DIR"`
 }
 
-// resolve fills in what --data stands for, wants both a database and a keyset,
-// and returns the path of the database.
-func (f *ledgerFlags) resolve() (database string, err error) {
-	database, err = f.resolveDatabase()
+// resolve fills in what --data stands for, and wants both a database and a keyset.
+func (f *ledgerFlags) resolve() (storage, error) { return f.resolveWith("") }
+
+// resolveDatabase is resolve for commands that need no keys.
+func (f *ledgerFlags) resolveDatabase() (storage, error) { return f.resolveStorage("") }
+
+func (f *ledgerFlags) resolveWith(ephemeral string) (storage, error) {
+	st, err := f.resolveStorage(ephemeral)
 	if f.Keyset == "" {
 		err = errors.Join(err, errors.New("keyset: required; 'codeword keys init' makes one"))
 	}
-	return database, asUsage(err)
+	return st, asUsage(err)
 }
 
-// resolveDatabase is resolve for commands that need no keys.
-func (f *ledgerFlags) resolveDatabase() (database string, err error) {
+func (f *ledgerFlags) resolveStorage(ephemeral string) (storage, error) {
 	if f.Data != "" {
 		if f.Database == "" {
 			f.Database = "sqlite:" + dataPath(f.Data, databaseFile)
@@ -49,15 +52,19 @@ func (f *ledgerFlags) resolveDatabase() (database string, err error) {
 			f.Keyset = dataPath(f.Data, keysetFile)
 		}
 	}
-	path, ok := strings.CutPrefix(f.Database, "sqlite:")
-	switch {
-	case f.Database == "":
-		err = errors.New("database: required, for example sqlite:/var/lib/codeword/codeword.db")
-	case !ok || path == "":
-		path, err = "", fmt.Errorf("database: %q is not known; write sqlite:PATH", f.Database)
-	}
-	return path, asUsage(err)
+	st, err := parseStorage(f.Database, ephemeral)
+	return st, asUsage(err)
 }
+
+// storeFlags are those of commands that also touch what expires.
+type storeFlags struct {
+	ledgerFlags
+	Ephemeral string `help:"Where what expires is kept: redis://HOST or rediss://HOST. Without it with the rest, in the database." placeholder:"URL"`
+}
+
+func (f *storeFlags) resolve() (storage, error) { return f.resolveWith(f.Ephemeral) }
+
+func (f *storeFlags) resolveDatabase() (storage, error) { return f.resolveStorage(f.Ephemeral) }
 
 // serverFlags are the settings of a running server, in dev and in production.
 type serverFlags struct {

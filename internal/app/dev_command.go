@@ -35,20 +35,32 @@ type devCommand struct {
 	Listen      string `help:"Address of the public listener." default:"127.0.0.1:8080"`
 	AdminListen string `help:"Address of the admin listener." default:"127.0.0.1:8081"`
 	Data        string `help:"Directory for database, keys and dev.env." default:"./codeword-data" placeholder:"DIR"`
+	// Not CODEWORD_DATABASE: who has that set for the commands of a real instance
+	// wants an instance of its own here.
+	Database  string `env:"CODEWORD_DEV_DATABASE" help:"Another database than the one in --data, as serve takes it." placeholder:"URL"`
+	Ephemeral string `env:"CODEWORD_DEV_EPHEMERAL" help:"Where what expires is kept, as serve takes it." placeholder:"URL"`
+	PublicURL string `env:"CODEWORD_DEV_PUBLIC_URL" help:"URL under which callers reach the public listener, the iss of session JWTs; its address by default." placeholder:"URL"`
 	serverFlags
 }
 
 // Run serves until the process is told to stop.
 func (c *devCommand) Run(ctx context.Context, s streams) error {
-	routes, err := c.routes("")
+	routes, err := c.routes(c.PublicURL)
 	err = errors.Join(err, c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
+	if c.PublicURL != "" {
+		err = errors.Join(err, validatePublicURL(c.PublicURL))
+	}
+	cfg := DevConfig{Data: c.Data, Database: c.Database, Ephemeral: c.Ephemeral, PublicURL: c.PublicURL, Listen: c.Listen, AdminListen: c.AdminListen}
+	if _, wrong := cfg.storage(); wrong != nil {
+		err = errors.Join(err, wrong)
+	}
 	if err != nil {
 		return asUsage(err)
 	}
 	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
 	defer flush()
-	d, err := startDev(ctx, DevConfig{Data: c.Data, Listen: c.Listen, AdminListen: c.AdminListen, Now: time.Now, Log: log},
-		nodeConfig{Flags: c.serverFlags, Routes: routes, Out: s.out})
+	cfg.Now, cfg.Log = time.Now, log
+	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: routes, Out: s.out})
 	if err != nil {
 		return err
 	}
@@ -67,12 +79,26 @@ func (c *devCommand) Run(ctx context.Context, s streams) error {
 type DevConfig struct {
 	// Data is its directory; it is created when missing.
 	Data string
+	// Database and Ephemeral name engines as the flags do; empty: a file in Data, and
+	// everything in it.
+	Database, Ephemeral string
+	// PublicURL is where callers reach it; empty: where it listens.
+	PublicURL string
 	// Listen and AdminListen are addresses; port 0 picks a free one.
 	Listen      string
 	AdminListen string
 	// Now is the clock that everything in the instance reads.
 	Now func() time.Time
 	Log *slog.Logger
+}
+
+// storage is where the instance keeps its data.
+func (c *DevConfig) storage() (storage, error) {
+	database := c.Database
+	if database == "" {
+		database = "sqlite:" + dataPath(c.Data, databaseFile)
+	}
+	return parseStorage(database, c.Ephemeral)
 }
 
 // Dev is a running development instance.
@@ -86,9 +112,11 @@ type Dev struct {
 	LiveClientSecret string
 
 	node *node
-	stop context.CancelFunc
-	done chan struct{}
-	err  error
+	// unlock gives up the directory.
+	unlock func()
+	stop   context.CancelFunc
+	done   chan struct{}
+	err    error
 }
 
 // StartDev starts a development instance in this process, with the settings
@@ -103,24 +131,13 @@ func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
 
 // startDev completes nc with what cfg decides.
 func startDev(ctx context.Context, cfg DevConfig, nc nodeConfig) (*Dev, error) {
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return nil, err
-	}
-	ring, err := devRing(cfg.Data)
+	nc.Now, nc.Log = cfg.Now, cfg.Log
+	d, err := newDev(ctx, &cfg, &nc)
 	if err != nil {
 		return nil, err
 	}
-	public, admin, err := listen(ctx, cfg.Listen, cfg.AdminListen)
-	if err != nil {
-		return nil, err
-	}
-	d := &Dev{URL: "http://" + dialable(public), AdminURL: "http://" + dialable(admin), done: make(chan struct{})}
-	if d.AdminToken, err = devSecret(ring, "admin-token"); err != nil {
-		return nil, errors.Join(err, public.Close(), admin.Close())
-	}
-	nc.Database, nc.Ring, nc.Public, nc.Admin = dataPath(cfg.Data, databaseFile), ring, public, admin
-	nc.PublicURL, nc.AdminToken, nc.Now, nc.Log = d.URL, d.AdminToken, cfg.Now, cfg.Log
 	if d.node, err = newNode(ctx, nc); err != nil {
+		d.unlock()
 		return nil, err
 	}
 	// The file says that the server answers, so an old one must not stand. It is
@@ -133,6 +150,7 @@ func startDev(ctx context.Context, cfg DevConfig, nc nodeConfig) (*Dev, error) {
 		err = d.seedClients(ctx)
 	}
 	if err != nil {
+		d.unlock()
 		return nil, errors.Join(err, d.node.close())
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -150,10 +168,44 @@ func startDev(ctx context.Context, cfg DevConfig, nc nodeConfig) (*Dev, error) {
 	return d, nil
 }
 
+// newDev makes ready what a node needs: storage, keys, listeners.
+func newDev(ctx context.Context, cfg *DevConfig, nc *nodeConfig) (_ *Dev, err error) {
+	if nc.Storage, err = cfg.storage(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	if nc.Ring, err = devRing(cfg.Data); err != nil {
+		return nil, err
+	}
+	d := &Dev{unlock: func() {}, done: make(chan struct{})}
+	if d.AdminToken, err = devSecret(nc.Ring, "admin-token"); err != nil {
+		return nil, err
+	}
+	// The lock on a database in the directory is taken with the database.
+	if own := dataPath(cfg.Data, databaseFile); nc.Storage.File != own {
+		if d.unlock, err = lockDatabase(own); err != nil {
+			return nil, err
+		}
+	}
+	if nc.Public, nc.Admin, err = listen(ctx, cfg.Listen, cfg.AdminListen); err != nil {
+		d.unlock()
+		return nil, err
+	}
+	d.URL, d.AdminURL = "http://"+dialable(nc.Public), "http://"+dialable(nc.Admin)
+	nc.AdminToken, nc.PublicURL = d.AdminToken, cfg.PublicURL
+	if nc.PublicURL == "" {
+		nc.PublicURL = d.URL
+	}
+	return d, nil
+}
+
 // Close drains and stops the instance.
 func (d *Dev) Close() error {
 	d.stop()
 	<-d.done
+	d.unlock()
 	return d.err
 }
 
@@ -192,7 +244,21 @@ func (d *Dev) seedClients(ctx context.Context) (err error) {
 	return err
 }
 
+// seedClient may do so at the same time as another node.
 func (d *Dev) seedClient(ctx context.Context, live bool) (id, secret string, err error) {
+	const tries = 5
+	for range tries {
+		if id, secret, err = d.keepClient(ctx, live); !fault.Is(err, fault.Conflict) {
+			break
+		}
+		if err := d.node.clients.Load(ctx); err != nil {
+			return "", "", err
+		}
+	}
+	return id, secret, err
+}
+
+func (d *Dev) keepClient(ctx context.Context, live bool) (id, secret string, err error) {
 	ring, clients := d.node.cfg.Ring, d.node.clients
 	env := tenant.Env(live)
 	derived, err := devSecret(ring, "client-id-"+env)

@@ -5,50 +5,48 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
-	"codeword/internal/store/sqlite"
+	"codeword/internal/keyring"
+	"codeword/internal/store"
 )
 
 type doctorCommand struct {
-	ledgerFlags
+	storeFlags
 	Carriers  string `help:"Also ask each carrier of this file whether it lets us in." placeholder:"FILE"`
 	PublicURL string `help:"The server's public URL, to judge the carriers' callback settings as well." placeholder:"URL"`
-}
-
-// finding is one line of the doctor's report.
-type finding struct {
-	what string
-	err  error
-	note string
 }
 
 // Run checks everything it can reach and reports all of it; it fails when one
 // check does.
 func (c *doctorCommand) Run(ctx context.Context, s streams) error {
-	path, err := c.resolve()
+	st, err := c.resolve()
 	if err != nil {
 		return err
 	}
-	findings := []finding{{what: "database file", err: checkFile(ctx, path), note: path}}
-	if findings[0].err == nil {
-		findings = append(findings, c.examine(ctx, path, s)...)
-	}
+	findings := c.examine(ctx, st, s)
 	if c.Carriers != "" {
 		findings = append(findings, checkCarriers(ctx, c.Carriers, c.PublicURL, s)...)
 	}
+	return tell(findings, s)
+}
+
+// tell prints the findings and fails when one is that something does not work.
+func tell(findings []store.Finding, s streams) error {
 	failed, width := 0, 0
 	for _, f := range findings {
-		width = max(width, len(f.what))
+		width = max(width, len(f.What))
 	}
 	for _, f := range findings {
 		mark := "ok  "
-		if f.err != nil {
-			mark, f.note = "FAIL", f.err.Error()
+		switch {
+		case f.Err != nil:
+			mark, f.Note = "FAIL", f.Err.Error()
 			failed++
+		case f.Warning:
+			mark = "warn"
 		}
-		if _, err := fmt.Fprintf(s.out, "%s  %-*s  %s\n", mark, width, f.what, f.note); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%s  %-*s  %s\n", mark, width, f.What, f.Note); err != nil {
 			return err
 		}
 	}
@@ -58,33 +56,57 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// checkFile reads the whole file and fails if it is missing, another program's
-// or damaged.
-func checkFile(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); err != nil {
-		return err // SQLite's own words for it are vague
+// examine checks the engines, and what is in them.
+func (c *doctorCommand) examine(ctx context.Context, st storage, s streams) []store.Finding {
+	database := checkDatabase(ctx, st)
+	out := []store.Finding{database}
+	if database.Err != nil {
+		return out
 	}
-	if err := sqlite.Check(ctx, path); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	e, err := openDatabase(ctx, st)
+	if err != nil {
+		out[0].Err = err
+		return out
 	}
-	return nil
+	if st.Redis.text != "" {
+		ephemeral := store.Finding{What: "ephemeral", Note: st.Redis.String()}
+		if front, err := openEphemeral(ctx, st, e, nil); err == nil {
+			e = front
+		} else {
+			ephemeral.Err = err
+		}
+		out = append(out, ephemeral)
+	}
+	defer func() { _ = e.Close() }() // only looked at
+	return append(append(out, c.contents(ctx, e, s)...), e.Check(ctx, time.Now)...)
 }
 
-func (c *doctorCommand) examine(ctx context.Context, path string, s streams) []finding {
-	log := slog.New(slog.NewTextHandler(s.err, nil))
-	l, err := openLedger(ctx, path, c.Keyset, log)
-	if err != nil {
-		return []finding{{what: "keyset", err: err}}
+// checkDatabase looks whether there is a database of ours, and changes nothing.
+func checkDatabase(ctx context.Context, st storage) store.Finding {
+	if st.File != "" {
+		return store.Finding{What: "database file", Note: st.File, Err: checkFile(ctx, st.File)}
 	}
-	defer func() { _ = l.close() }() // only looked at
-	out := []finding{{what: "keyset", note: c.Keyset}}
+	return store.Finding{What: "database", Note: st.Database(), Err: st.exists(ctx)}
+}
+
+// contents checks what is in the store, whichever engine runs.
+func (c *doctorCommand) contents(ctx context.Context, e engine, s streams) []store.Finding {
+	log := slog.New(slog.NewTextHandler(s.err, nil))
+	ring, err := keyring.Load(c.Keyset)
+	var l *ledger
+	if err == nil {
+		l, err = newLedger(ctx, e, ring, log)
+	}
+	if err != nil {
+		return []store.Finding{{What: "keyset", Err: err}}
+	}
+	out := []store.Finding{{What: "keyset", Note: c.Keyset}}
 	began := time.Now()
-	err = l.store.Ping(ctx)
-	out = append(out, finding{"durable write", err, fmt.Sprintf("%.1f ms", time.Since(began).Seconds()*1000)})
-	stats, err := l.store.QueueStats(ctx)
-	out = append(out, finding{"queue", err, queueNote(stats.Depth, stats.Oldest)})
-	out = append(out, checkSigning(ctx, l, log), checkClients(ctx, l), checkClock(ctx, l), checkDisk(l.store.Dir()))
-	return out
+	err = e.Ping(ctx)
+	out = append(out, store.Finding{What: "durable write", Err: err, Note: fmt.Sprintf("%.1f ms", time.Since(began).Seconds()*1000)})
+	stats, err := e.QueueStats(ctx)
+	out = append(out, store.Finding{What: "queue", Err: err, Note: queueNote(stats.Depth, stats.Oldest)})
+	return append(out, checkSigning(ctx, l, log), checkClients(ctx, l), checkClock(ctx, l))
 }
 
 func queueNote(depth int, oldest time.Time) string {
@@ -96,19 +118,19 @@ func queueNote(depth int, oldest time.Time) string {
 
 // checkSigning opens every signing key, which shows that keyset and database
 // belong together.
-func checkSigning(ctx context.Context, l *ledger, log *slog.Logger) finding {
+func checkSigning(ctx context.Context, l *ledger, log *slog.Logger) store.Finding {
 	manager, err := l.sessions(ctx, log)
 	if err != nil {
-		return finding{what: "signing keys", err: err}
+		return store.Finding{What: "signing keys", Err: err}
 	}
 	keys, err := manager.ListKeys(ctx)
 	if err == nil && len(keys) > 0 {
 		err = manager.Load(ctx)
 	}
-	return finding{"signing keys", err, fmt.Sprintf("%d", len(keys))}
+	return store.Finding{What: "signing keys", Err: err, Note: fmt.Sprintf("%d", len(keys))}
 }
 
-func checkClients(ctx context.Context, l *ledger) finding {
+func checkClients(ctx context.Context, l *ledger) store.Finding {
 	rows, err := l.store.Clients(ctx)
 	var errs []error
 	for _, row := range rows {
@@ -116,25 +138,16 @@ func checkClients(ctx context.Context, l *ledger) finding {
 			errs = append(errs, fmt.Errorf("%s: %s", v.ID, v.Problem))
 		}
 	}
-	return finding{"clients", errors.Join(append(errs, err)...), fmt.Sprintf("%d", len(rows))}
+	return store.Finding{What: "clients", Err: errors.Join(append(errs, err)...), Note: fmt.Sprintf("%d", len(rows))}
 }
 
-// checkClock looks for a clock that was set back: nothing stored may be from
-// the future.
-func checkClock(ctx context.Context, l *ledger) finding {
+// checkClock looks for a clock that was set back, or is behind another node's:
+// nothing stored may be from the future.
+func checkClock(ctx context.Context, l *ledger) store.Finding {
 	newest, err := l.store.NewestMessage(ctx)
 	ahead := time.Until(newest)
 	if err == nil && ahead > 2*time.Second {
-		err = fmt.Errorf("the newest message is %s in the future: was the clock set back?", ahead.Round(time.Second))
+		err = fmt.Errorf("the newest message is %s in the future: was the clock set back, or is another node's ahead?", ahead.Round(time.Second))
 	}
-	return finding{"clock", err, time.Now().UTC().Format(time.RFC3339)}
-}
-
-// checkDisk proves that the directory of the database takes new files.
-func checkDisk(dir string) finding {
-	f, err := os.CreateTemp(dir, ".doctor-*")
-	if err == nil {
-		err = errors.Join(f.Close(), os.Remove(f.Name()))
-	}
-	return finding{"directory", err, dir}
+	return store.Finding{What: "clock", Err: err, Note: time.Now().UTC().Format(time.RFC3339)}
 }

@@ -104,7 +104,7 @@ func (c *keysRotate) Run(ctx context.Context, s streams) error {
 }
 
 type keysRetire struct {
-	ledgerFlags
+	storeFlags
 	Purpose string `arg:"" enum:"code,index,seal,signing" help:"code, index, seal or signing."`
 	Key     string `arg:"" help:"Key as 'keys list' shows it."`
 }

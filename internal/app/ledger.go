@@ -3,60 +3,58 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
 	"codeword/internal/keyring"
 	"codeword/internal/session"
-	"codeword/internal/store/sqlite"
 	"codeword/internal/tenant"
 )
 
 // ledger is what a command line tool needs to work on the data directly, beside
 // a running server or without one.
 type ledger struct {
-	store   *sqlite.Store
+	store   engine
 	ring    *keyring.Ring
 	clients *tenant.Registry
 }
 
-// open opens the data that the flags name. It creates nothing: a mistyped path
-// must not become an empty database.
-func (f *ledgerFlags) open(ctx context.Context, log *slog.Logger) (*ledger, error) {
-	path, err := f.resolve()
-	if err != nil {
-		return nil, err
+// exists refuses what st names unless it is a database of ours already: a mistyped
+// name must not become an empty one.
+func (st storage) exists(ctx context.Context) error {
+	if st.File != "" {
+		return fileExists(st.File)
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, asUsage(fmt.Errorf("database: %s does not exist; 'codeword migrate' creates it", path))
-	}
-	return openLedger(ctx, path, f.Keyset, log)
+	return schemaExists(ctx, st.Postgres)
 }
 
-func openLedger(ctx context.Context, path, keyset string, log *slog.Logger) (*ledger, error) {
+func openLedger(ctx context.Context, st storage, keyset string, log *slog.Logger) (*ledger, error) {
 	ring, err := keyring.Load(keyset)
 	if err != nil {
 		return nil, asUsage(err)
 	}
-	st, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	e, err := openEngine(ctx, st, nil)
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{store: st, ring: ring}
-	l.clients = tenant.NewRegistry(tenant.Config{Store: st, Keys: ring, Now: time.Now, Log: log})
-	if err := errors.Join(l.clients.Load(ctx), belongs(ctx, st, ring)); err != nil {
-		return nil, errors.Join(err, st.Close())
+	l, err := newLedger(ctx, e, ring, log)
+	if err = errors.Join(err, copied(ctx, e)); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return l, nil
 }
 
+// newLedger fails when ring is not the keyset that e was written with.
+func newLedger(ctx context.Context, e engine, ring *keyring.Ring, log *slog.Logger) (*ledger, error) {
+	l := &ledger{store: e, ring: ring}
+	l.clients = tenant.NewRegistry(tenant.Config{Store: e, Keys: ring, Now: time.Now, Log: log})
+	return l, errors.Join(l.clients.Load(ctx), belongs(ctx, e, ring))
+}
+
 // belongs refuses a keyset that knows none of the keys that the database was
 // written with: what is written under it would be lost to the right one.
-func belongs(ctx context.Context, st *sqlite.Store, ring *keyring.Ring) error {
+func belongs(ctx context.Context, st tenant.Store, ring *keyring.Ring) error {
 	rows, err := st.Clients(ctx)
 	if err != nil {
 		return err
@@ -100,10 +98,30 @@ func (l *ledger) sessions(ctx context.Context, log *slog.Logger) (*session.Manag
 	})
 }
 
-// with opens the data, runs f and closes again.
+// with opens the data, runs do and closes again.
 func (f *ledgerFlags) with(ctx context.Context, s streams, do func(*ledger, *slog.Logger) error) error {
+	st, err := f.resolve()
+	if err != nil {
+		return err
+	}
+	return withLedger(ctx, st, f.Keyset, s, do)
+}
+
+// with opens the data and what expires, runs do and closes again.
+func (f *storeFlags) with(ctx context.Context, s streams, do func(*ledger, *slog.Logger) error) error {
+	st, err := f.resolve()
+	if err != nil {
+		return err
+	}
+	return withLedger(ctx, st, f.Keyset, s, do)
+}
+
+func withLedger(ctx context.Context, st storage, keyset string, s streams, do func(*ledger, *slog.Logger) error) error {
+	if err := st.exists(ctx); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(s.err, nil))
-	l, err := f.open(ctx, log)
+	l, err := openLedger(ctx, st, keyset, log)
 	if err != nil {
 		return err
 	}

@@ -17,10 +17,7 @@ import (
 // messageLog shows the message log to the console, which must not know how
 // numbers are kept.
 type messageLog struct {
-	store interface {
-		Messages(ctx context.Context, q store.MessageQuery) (store.MessagePage, error)
-		Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
-	}
+	store   messageStore
 	clients *tenant.Registry
 	otp     *otp.Service
 }

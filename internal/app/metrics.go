@@ -12,7 +12,6 @@ import (
 	"codeword/internal/message"
 	"codeword/internal/routing"
 	"codeword/internal/store"
-	"codeword/internal/store/sqlite"
 )
 
 // deliveryMetrics registers what the delivery loop counts.
@@ -58,19 +57,19 @@ func deliveryMetrics(reg prometheus.Registerer) delivery.Metrics {
 }
 
 // storeMetrics registers what the engine counts, and the process's own figures.
-func storeMetrics(reg prometheus.Registerer, st *sqlite.Store) {
+func storeMetrics(reg prometheus.Registerer, e engine) {
 	reg.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "codeword_store_commits_total", Help: "Durable commits.",
-		}, func() float64 { return float64(st.Stats().Commits) }),
+		}, func() float64 { return float64(e.figures().commits) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "codeword_store_operations_total", Help: "Operations carried by commits.",
-		}, func() float64 { return float64(st.Stats().Operations) }),
+		}, func() float64 { return float64(e.figures().operations) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "codeword_store_queue_operations", Help: "Operations waiting for the writer.",
-		}, func() float64 { return float64(st.Stats().Queued) }),
+		}, func() float64 { return float64(e.figures().queued) }),
 	)
 }
 

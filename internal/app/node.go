@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,13 +25,12 @@ import (
 	"codeword/internal/server"
 	"codeword/internal/session"
 	"codeword/internal/store"
-	"codeword/internal/store/sqlite"
 	"codeword/internal/tenant"
 )
 
 // nodeConfig is everything that a node is made of, already validated.
 type nodeConfig struct {
-	Database   string
+	Storage    storage
 	Ring       *keyring.Ring
 	Public     net.Listener
 	Admin      net.Listener
@@ -51,7 +51,7 @@ type nodeConfig struct {
 type node struct {
 	cfg      nodeConfig
 	log      *slog.Logger
-	store    *sqlite.Store
+	store    engine
 	clients  *tenant.Registry
 	sessions *session.Manager
 	otp      *otp.Service
@@ -60,12 +60,14 @@ type node struct {
 	intake   *inbound.Intake
 	proofs   *inbound.Proofs
 	delivery *delivery.Loop
-	metrics  *prometheus.Registry
-	public   *server.Listener
-	handler  *server.Server
-	certs    *server.Certificates
-	admin    *http.Server
-	unlock   func()
+	// waking is delivery for those who may have a message for it before it is there.
+	waking  atomic.Pointer[delivery.Loop]
+	metrics *prometheus.Registry
+	public  *server.Listener
+	handler *server.Server
+	certs   *server.Certificates
+	admin   *http.Server
+	unlock  func()
 }
 
 // gcPercent lets the heap grow to four times what lives in it before it is
@@ -83,12 +85,12 @@ func tuneRuntime() {
 // newNode opens the store and wires the parts together. Nothing runs yet. It
 // owns the listeners from here on.
 func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
-	unlock, err := lockDatabase(cfg.Database)
+	unlock, err := cfg.Storage.lock()
 	if err != nil {
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
 	}
 	n := &node{cfg: cfg, log: cfg.Log, unlock: unlock, metrics: prometheus.NewRegistry()}
-	n.store, err = sqlite.Open(ctx, sqlite.Config{Path: cfg.Database})
+	n.store, err = openEngine(ctx, cfg.Storage, n.wake)
 	if err != nil {
 		unlock()
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
@@ -100,6 +102,10 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 }
 
 func (n *node) wire(ctx context.Context) (err error) {
+	if err := copied(ctx, n.store); err != nil {
+		return err
+	}
+	n.keepPartitions(ctx) // before the first message
 	n.clients = tenant.NewRegistry(tenant.Config{Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log})
 	if err := errors.Join(n.clients.Load(ctx), belongs(ctx, n.store, n.cfg.Ring)); err != nil {
 		return err
@@ -162,11 +168,9 @@ func (n *node) run(ctx context.Context) error {
 	l := &loops{failed: make(chan error, 8)}
 	l.start(background, "clients", n.clients.Run)
 	l.start(background, "sessions", n.sessions.Run)
-	l.start(background, "sweep", func(ctx context.Context) error {
-		sweep(ctx, n.store, n.cfg.Now, n.cfg.Flags.KeepMessages, n.log)
-		return nil
-	})
+	l.start(background, "upkeep", n.upkeep)
 	l.start(background, "store", n.watchStore)
+	l.start(background, "other nodes", n.watchNodes)
 	l.start(background, "proofs", n.proofs.Run)
 	l.start(background, "inbound", n.intake.Run)
 	l.start(background, "carriers", n.carriers.run)
@@ -232,12 +236,24 @@ func (n *node) drain(ctx context.Context) error {
 // watchStore ends the node when the disk lost a write: only a fresh process
 // can know again what is on it.
 func (n *node) watchStore(ctx context.Context) error {
+	file, ok := capability[singular](n.store)
+	if !ok {
+		return nil // the engine's own server sees to its disk
+	}
 	select {
-	case <-n.store.Lost():
+	case <-file.Lost():
 		return errors.New("a write could not be made durable")
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// watchNodes wakes the delivery loop when another node queued a message.
+func (n *node) watchNodes(ctx context.Context) error {
+	if w, ok := capability[watcher](n.store); ok {
+		return w.Watch(ctx, n.wake)
+	}
+	return nil
 }
 
 // served turns the way in which net/http says "as you asked" into nil.

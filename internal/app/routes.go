@@ -54,13 +54,8 @@ func (n *node) wireRouting() (err error) {
 }
 
 func (n *node) wireDelivery(ctx context.Context) (err error) {
-	// The lock on the database says that no other server is there.
-	ended, err := n.store.EndLeases(ctx, n.cfg.Now())
-	if err != nil {
+	if err := n.endLeases(ctx); err != nil {
 		return err
-	}
-	if ended > 0 {
-		n.log.Info("a server ended while it was sending: its messages are sent again", "count", ended)
 	}
 	n.delivery, err = delivery.New(delivery.Config{
 		Queue:        n.store,
@@ -74,6 +69,22 @@ func (n *node) wireDelivery(ctx context.Context) (err error) {
 		Log:          n.log,
 		Metrics:      deliveryMetrics(n.metrics),
 	})
+	n.waking.Store(n.delivery)
+	return err
+}
+
+// endLeases makes the messages due again that a server had claimed when it died, if
+// the lock on the database says that no other server is there. Where others may be,
+// the leases tell.
+func (n *node) endLeases(ctx context.Context) error {
+	file, ok := capability[singular](n.store)
+	if !ok {
+		return nil
+	}
+	ended, err := file.EndLeases(ctx, n.cfg.Now())
+	if err == nil && ended > 0 {
+		n.log.Info("a server ended while it was sending: its messages are sent again", "count", ended)
+	}
 	return err
 }
 
@@ -85,8 +96,8 @@ func (n *node) messageCode(c *tenant.Client, m store.Message) (string, error) {
 
 // wake tells the delivery loop that a message was queued.
 func (n *node) wake() {
-	if n.delivery != nil {
-		n.delivery.Wake()
+	if l := n.waking.Load(); l != nil {
+		l.Wake()
 	}
 }
 

@@ -22,7 +22,7 @@ const minAdminToken = 32
 type serveCommand struct {
 	Config kong.ConfigFlag `help:"YAML file with one key per flag." placeholder:"FILE"`
 	Check  bool            `help:"Check the configuration, report all errors, and exit."`
-	ledgerFlags
+	storeFlags
 	serverFlags
 	Listen      string `help:"Address of the public listener." default:"127.0.0.1:8080"`
 	AdminListen string `help:"Address of the admin listener." default:"127.0.0.1:8081"`
@@ -34,7 +34,7 @@ type serveCommand struct {
 
 // Run serves until the process is told to stop.
 func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) error {
-	path, ring, err := c.validate(file)
+	st, ring, err := c.validate(file)
 	routes, carriersErr := c.routes(c.PublicURL)
 	if err := errors.Join(err, carriersErr); err != nil {
 		return asUsage(err)
@@ -50,7 +50,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) err
 		return err
 	}
 	n, err := newNode(ctx, nodeConfig{
-		Database: path, Ring: ring, Public: public, Admin: admin,
+		Storage: st, Ring: ring, Public: public, Admin: admin,
 		PublicURL: c.PublicURL, AdminToken: c.AdminToken, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		Flags: c.serverFlags, Routes: routes, Out: s.out, Now: time.Now, Log: log,
 	})
@@ -65,8 +65,8 @@ func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) err
 }
 
 // validate reports everything that is wrong with the configuration, joined.
-func (c *serveCommand) validate(file *configFile) (path string, ring *keyring.Ring, err error) {
-	path, err = c.resolve()
+func (c *serveCommand) validate(file *configFile) (st storage, ring *keyring.Ring, err error) {
+	st, err = c.resolve()
 	errs := []error{
 		file.err(), err, c.serverFlags.validate(), validatePublicURL(c.PublicURL),
 		validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen),
@@ -77,8 +77,8 @@ func (c *serveCommand) validate(file *configFile) (path string, ring *keyring.Ri
 	if len(c.AdminToken) < minAdminToken {
 		errs = append(errs, fmt.Errorf("admin-token: required, at least %d bytes", minAdminToken))
 	}
-	if path != "" {
-		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+	if st.File != "" {
+		if _, err := os.Stat(filepath.Dir(st.File)); err != nil {
 			errs = append(errs, fmt.Errorf("database: %w", err))
 		}
 	}
@@ -94,7 +94,7 @@ func (c *serveCommand) validate(file *configFile) (path string, ring *keyring.Ri
 			errs = append(errs, fmt.Errorf("tls-cert and tls-key: %w", err))
 		}
 	}
-	return path, ring, errors.Join(errs...)
+	return st, ring, errors.Join(errs...)
 }
 
 // listen binds both addresses before anything else happens.

@@ -15,23 +15,33 @@ import (
 	"codeword/internal/store/sqlite"
 )
 
-type migrateCommand struct{ ledgerFlags }
+type migrateCommand struct {
+	Up   migrateUp   `cmd:"" default:"withargs" help:"Create the database or bring its schema up to date."`
+	Copy migrateCopy `cmd:"" help:"Copy what is kept to another database, to move there. Stop all servers first."`
+}
+
+type migrateUp struct{ storeFlags }
 
 // Run creates the database or brings its schema up to date.
-func (c *migrateCommand) Run(ctx context.Context, s streams) error {
-	path, err := c.resolveDatabase()
+func (c *migrateUp) Run(ctx context.Context, s streams) error {
+	st, err := c.resolveDatabase()
 	if err != nil {
 		return err
 	}
-	st, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	e, err := openEngine(ctx, st, nil)
 	if err != nil {
 		return err
 	}
-	if err := st.Close(); err != nil {
+	if err := e.Close(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(s.out, path, "is up to date")
+	_, err = fmt.Fprintln(s.out, st.Database(), "is up to date")
 	return err
+}
+
+// errNotAFile is why a command does nothing for a database that has its own tools.
+func errNotAFile(what, instead string) error {
+	return asUsage(fmt.Errorf("%s works on sqlite:PATH alone; %s (docs/operations.md, Backup and restore)", what, instead))
 }
 
 type backupCommand struct {
@@ -42,8 +52,16 @@ type backupCommand struct {
 // Run writes a consistent copy while servers may go on writing. The keyset is
 // not part of it, so that a stolen backup can be read by nobody.
 func (c *backupCommand) Run(ctx context.Context, s streams) error {
-	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		err := l.store.Backup(ctx, c.Out)
+	st, err := c.resolve()
+	if err != nil {
+		return err
+	}
+	if st.File == "" {
+		return errNotAFile("backup", "back PostgreSQL up with pg_dump")
+	}
+	return withLedger(ctx, st, c.Keyset, s, func(l *ledger, _ *slog.Logger) error {
+		file, _ := capability[singular](l.store) // which every file is
+		err := file.Backup(ctx, c.Out)
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			return asUsage(fmt.Errorf("%s exists; a backup never overwrites", c.Out))
@@ -63,10 +81,14 @@ type restoreCommand struct {
 // Run puts the backup in the place of a database that does not exist, or that
 // the operator has moved away: nothing is ever overwritten.
 func (c *restoreCommand) Run(ctx context.Context, s streams) error {
-	path, err := c.resolve()
+	st, err := c.resolve()
 	if err != nil {
 		return err
 	}
+	if st.File == "" {
+		return errNotAFile("restore", "restore PostgreSQL with pg_restore, and then run 'codeword forget'")
+	}
+	path := st.File
 	for _, p := range []string{path, path + "-wal"} {
 		if _, err := os.Stat(p); err == nil {
 			return asUsage(fmt.Errorf("%s exists; stop the server and move it away first", p))
@@ -105,12 +127,13 @@ func (c *restoreCommand) place(ctx context.Context, s streams, path string) (cli
 	if err := copyFile(c.From, tmp); err != nil {
 		return 0, err
 	}
-	l, err := openLedger(ctx, tmp, c.Keyset, slog.New(slog.NewTextHandler(s.err, nil)))
+	l, err := openLedger(ctx, storage{File: tmp}, c.Keyset, slog.New(slog.NewTextHandler(s.err, nil)))
 	if err != nil {
 		return 0, err
 	}
 	clients = len(l.clients.Clients())
-	if err := errors.Join(l.store.ForgetEphemeral(ctx, time.Now()), l.close()); err != nil {
+	past, _ := capability[forgetful](l.store) // which every ledger is
+	if err := errors.Join(past.ForgetEphemeral(ctx, time.Now()), l.close()); err != nil {
 		return 0, err
 	}
 	if err := os.Rename(tmp, path); err != nil {

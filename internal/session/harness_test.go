@@ -117,6 +117,12 @@ func (s *memory) setDown(err error) {
 	s.down = err
 }
 
+func (s *memory) loadsOfKeys() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keyLoads
+}
+
 func (s *memory) counts() (loads, touches int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

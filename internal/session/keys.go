@@ -40,8 +40,12 @@ func (k *signingKey) published(now time.Time) bool {
 
 // ring is the state of all keys at one load; immutable.
 type ring struct {
-	keys      []*signingKey // oldest first
-	byKID     map[string]*signingKey
+	keys  []*signingKey // oldest first
+	byKID map[string]*signingKey
+	// rows are what it was built of, and published how many of keys were in the key
+	// set then.
+	rows      []store.SigningKey
+	published int
 	jwks      []byte
 	discovery []byte
 }
@@ -79,11 +83,28 @@ func (m *Manager) JWKS() (body []byte, maxAge time.Duration) { return m.ring.Loa
 // it.
 func (m *Manager) OpenIDConfiguration() []byte { return m.ring.Load().discovery }
 
+// unchanged tells whether a ring built of these rows now would be the same. One with
+// a key that could not be opened is built again: that key may be due to sign.
+func (r *ring) unchanged(rows []store.SigningKey, now time.Time) bool {
+	published := 0
+	for _, k := range r.keys {
+		if k.published(now) {
+			published++
+		}
+	}
+	return len(r.keys) > 0 && len(r.keys) == len(r.rows) && published == r.published && slices.EqualFunc(r.rows, rows, func(a, b store.SigningKey) bool {
+		return a.KID == b.KID && a.ActiveAt.Equal(b.ActiveAt) && a.RetireAt.Equal(b.RetireAt)
+	})
+}
+
 // build makes a ring of the rows. Keys of the former ring are taken over, so
-// that a reload without changes costs no cryptography.
+// that a reload costs no cryptography.
 func (m *Manager) build(rows []store.SigningKey, now time.Time) (*ring, error) {
 	former := m.ring.Load()
-	next := &ring{byKID: make(map[string]*signingKey, len(rows))}
+	if former.unchanged(rows, now) {
+		return former, nil
+	}
+	next := &ring{byKID: make(map[string]*signingKey, len(rows)), rows: rows}
 	var cause error
 	for _, row := range rows {
 		var k signingKey
@@ -93,7 +114,10 @@ func (m *Manager) build(rows []store.SigningKey, now time.Time) (*ring, error) {
 		} else if opened, err := m.open(row); err == nil {
 			k = *opened
 		} else {
-			m.cfg.Log.Error("a signing key cannot be opened and is not trusted", "kid", row.KID, "error", err)
+			if !m.closed[row.KID] {
+				m.closed[row.KID] = true
+				m.cfg.Log.Error("a signing key cannot be opened and is not trusted", "kid", row.KID, "error", err)
+			}
 			if signs(row, now) {
 				cause = err
 			}
@@ -226,6 +250,7 @@ func (m *Manager) render(r *ring, now time.Time) error {
 	algorithms := []string{m.cfg.Algorithm}
 	for _, k := range slices.Backward(r.keys) {
 		if k.published(now) {
+			r.published++
 			set.Keys = append(set.Keys, k.public)
 			algorithms = append(algorithms, k.row.Algorithm)
 		}
@@ -249,12 +274,12 @@ func (m *Manager) render(r *ring, now time.Time) error {
 }
 
 // keyFor returns the trusted key of a KID. An unknown one may be newer than the
-// last load, so the keys are read again, at most once a second.
+// last load, so the keys are read again, but seldom.
 func (m *Manager) keyFor(ctx context.Context, kid string, now time.Time) (*signingKey, error) {
 	if k := m.ring.Load().trusted(kid, now); k != nil {
 		return k, nil
 	}
-	if err := m.reload(ctx, time.Second); err != nil {
+	if err := m.reload(ctx, unknownEvery); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "signing keys", err)
 	}
 	if k := m.ring.Load().trusted(kid, now); k != nil {

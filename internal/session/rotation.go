@@ -17,27 +17,38 @@ const (
 	keepRetired = 24 * time.Hour
 	// loadTimeout bounds one load, which others may be waiting for.
 	loadTimeout = 5 * time.Second
+	// unknownEvery is the shortest time between two loads that tokens bring about by
+	// naming unknown keys.
+	unknownEvery = time.Second / 10
+	// sweepEvery is how often what has ended is removed from the caches.
+	sweepEvery = 10 * time.Second
 )
 
 // Load reads the signing keys, makes the first one if there is none, and takes
 // the steps of the rotation that are due.
 func (m *Manager) Load(ctx context.Context) error { return m.reload(ctx, 0) }
 
-// Run loads the keys and clears the caches every ReloadEvery until the context
-// ends, and then returns nil. Failures are logged; the keys of the last load stay in use.
+// Run loads the keys every ReloadEvery, and clears the caches now and then, until
+// the context ends, and then returns nil. Failures are logged, at most once every
+// sweepEvery; the keys of the last load stay in use.
 func (m *Manager) Run(ctx context.Context) error {
-	ticker := time.NewTicker(ReloadEvery)
-	defer ticker.Stop()
+	load, sweep := time.NewTicker(ReloadEvery), time.NewTicker(sweepEvery)
+	defer load.Stop()
+	defer sweep.Stop()
+	quiet := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-sweep.C:
 			now := m.cfg.Now()
 			m.tokens.sweep(now)
 			m.live.sweep(now)
 			m.refreshed.sweep(now)
-			if err := m.Load(ctx); err != nil && ctx.Err() == nil {
+			quiet = false
+		case <-load.C:
+			if err := m.Load(ctx); err != nil && ctx.Err() == nil && !quiet {
+				quiet = true
 				m.cfg.Log.Warn("signing keys could not be reloaded", "error", err)
 			}
 		}
@@ -93,7 +104,7 @@ func (m *Manager) load(ctx context.Context, now time.Time) error {
 
 // step takes the first step of the rotation that is due, if any. All nodes run
 // it, in any order and again after a crash: each step follows from the rows
-// alone.
+// alone, and of those who add a key the store lets one.
 //
 // A key is published PublishAhead before it signs, and its predecessor stays
 // published until the last JWT that it can have signed has expired.
@@ -243,7 +254,7 @@ func (m *Manager) RotateNow(ctx context.Context, immediate bool) (KeyInfo, error
 }
 
 // Retire withdraws a key at once: it leaves the key set, and what it signed is
-// refused by this node now and by the others within ReloadEvery. If it is the
+// refused by this node now and by the others within a second. If it is the
 // one that signs, another is made first. fault.NotFound for an unknown KID.
 func (m *Manager) Retire(ctx context.Context, kid string) error {
 	now := m.cfg.Now()

@@ -155,6 +155,47 @@ func TestRunRotatesAndEnds(t *testing.T) {
 	})
 }
 
+// TestWithdrawnWithinASecond: a key that one node withdraws is refused, and the one
+// that takes its place known, on all the others within a second, whatever they
+// remember.
+func TestWithdrawnWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *session.Config) { c.Now = time.Now })
+		far := w.node(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- far.Run(ctx) }()
+		time.Sleep(1234 * time.Millisecond)
+		client := newClient("client-a")
+		_, before := w.signIn(t, client, nil)
+		if _, err := far.Verify(t.Context(), client, before); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := w.ListKeys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Retire(t.Context(), keys[0].KID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		_, err = far.Verify(t.Context(), client, before)
+		wantFault(t, err, fault.InvalidAuthorization)
+		_, after := w.signIn(t, client, nil)
+		loads := w.store.loadsOfKeys()
+		if _, err := far.Verify(t.Context(), client, after); err != nil {
+			t.Errorf("a JWT of the key that took over: %v", err)
+		}
+		if w.store.loadsOfKeys() != loads {
+			t.Error("the node had to ask for the key")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
 // Of many nodes that start on an empty store, one makes the key.
 func TestFirstStart(t *testing.T) {
 	w := newWorld(t)

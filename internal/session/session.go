@@ -33,8 +33,9 @@ const (
 	MaxTokenLifetime = 24 * time.Hour
 	// JWKSMaxAge is how long a verifier may cache the key set.
 	JWKSMaxAge = 5 * time.Minute
-	// ReloadEvery is how often Run reads the signing keys again.
-	ReloadEvery = 10 * time.Second
+	// ReloadEvery is how often Run reads the signing keys again: a key that was
+	// withdrawn is refused by every node within a second.
+	ReloadEvery = time.Second / 2
 	// ForeignAge is how long the verification of a trusted issuer's token is
 	// remembered at most, so that a key which its issuer withdraws stops
 	// working.
@@ -124,10 +125,12 @@ type Manager struct {
 
 	ring atomic.Pointer[ring]
 	// loading holds one token: whoever has it may load the keys, and read and
-	// write tried and failed.
+	// write tried, failed and closed.
 	loading chan struct{}
 	tried   time.Time
 	failed  error
+	// closed are the keys that could not be opened; the log knows of them.
+	closed map[string]bool
 
 	tokens    *cache[tokenKey, *verified]
 	live      *cache[store.SessionID, *liveSession]
@@ -158,6 +161,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg:       cfg,
 		issuers:   newIssuers(cfg.HTTPClient, cfg.Now),
 		loading:   make(chan struct{}, 1),
+		closed:    make(map[string]bool),
 		tokens:    newCache[tokenKey, *verified](maxTokens, func(k tokenKey) byte { return k.digest[0] }),
 		live:      newCache[store.SessionID, *liveSession](maxLive, func(id store.SessionID) byte { return id[15] }),
 		refreshed: newCache[refreshKey, string](maxRefreshed, func(k refreshKey) byte { return k.session[15] }),

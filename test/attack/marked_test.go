@@ -59,6 +59,7 @@ func TestMarkedNumbers(t *testing.T) {
 // TestRestoredPast brings back a backup in which a code is unused and a session
 // alive that were used and revoked after it.
 func TestRestoredPast(t *testing.T) {
+	testserver.NeedFile(t)
 	t.Parallel()
 	s := testserver.Start(t, testserver.Options{})
 	c := callAs(t, s.Endpoint, s.Test)

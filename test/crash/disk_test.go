@@ -26,6 +26,7 @@ import (
 // was acknowledged before is kept, and the service returns once there is room,
 // with a restart and without.
 func TestDiskTakesNoMore(t *testing.T) {
+	testserver.NeedFile(t)
 	t.Parallel()
 	t.Run("file size limit", func(t *testing.T) {
 		server := testserver.Start(t, testserver.Options{})

@@ -25,6 +25,7 @@ const (
 // keys and database. What it leaves behind must start, and dev.env must never be
 // seen half-written.
 func TestKilledInItsFirstStart(t *testing.T) {
+	testserver.NeedFile(t)
 	t.Parallel()
 	began := 0
 	for i := range firstStarts {

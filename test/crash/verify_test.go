@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
@@ -160,9 +161,12 @@ func (l messageLog) String() string {
 }
 
 // readMessages looks into the database of a server that is not running.
-func readMessages(t *testing.T, data string) messageLog {
+func readMessages(t *testing.T, s *testserver.Server) messageLog {
 	t.Helper()
-	conn, err := sqlite.OpenConn(filepath.Join(data, "codeword.db"), sqlite.OpenReadOnly)
+	if s.Database() != "" {
+		return readShared(t, s.Database())
+	}
+	conn, err := sqlite.OpenConn(filepath.Join(s.Data, "codeword.db"), sqlite.OpenReadOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +180,22 @@ func readMessages(t *testing.T, data string) messageLog {
 			return nil
 		},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func readShared(t *testing.T, url string) (l messageLog) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	err = conn.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE status = $1), count(due_at), count(*) FILTER (WHERE claims > 1),
+		count(*) - count(DISTINCT phone_id) FROM messages`, int(store.MessageDelivered)).
+		Scan(&l.all, &l.delivered, &l.waiting, &l.again, &l.doubled)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,13 +12,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -86,19 +85,18 @@ type Options struct {
 	Data string
 }
 
-// Server is a running "codeword dev". The fields of its Endpoint are those of
-// the latest start.
+// Server is a running "codeword dev", or two of them on one database behind one
+// address (engine.go). The fields of its Endpoint are those of the latest start.
 type Server struct {
 	*Endpoint
-	// Data is the data directory.
+	// Data is the data directory; of the first node, if there are several.
 	Data string
 
-	tb      testing.TB
-	opts    Options
-	logPath string
-	listen  [2]string // the addresses, public and admin, of every start
-	cmd     *exec.Cmd
-	ended   chan struct{}
+	tb       testing.TB
+	opts     Options
+	database string // empty for the embedded engine
+	nodes    []*node
+	front    *splitter // nil for one node
 }
 
 // Start starts a server, waits until it is ready, and stops it when the test
@@ -106,13 +104,21 @@ type Server struct {
 func Start(tb testing.TB, opts Options) *Server {
 	tb.Helper()
 	dir := tb.TempDir()
-	s := &Server{
-		tb: tb, opts: opts, Data: opts.Data,
-		logPath: filepath.Join(dir, "server.log"),
-		listen:  [2]string{"127.0.0.1:0", "127.0.0.1:0"},
-	}
+	s := &Server{tb: tb, opts: opts, Data: opts.Data}
 	if s.Data == "" {
 		s.Data = filepath.Join(dir, "data")
+	}
+	engine := engineUnderTest(tb)
+	s.database, s.opts.Env = engine.database, append(slices.Clone(engine.env), s.opts.Env...)
+	for i := range engine.nodes {
+		s.nodes = append(s.nodes, newNode(tb, filepath.Join(dir, fmt.Sprintf("server-%d.log", i)), s.Data))
+	}
+	if engine.nodes > 1 {
+		s.front = split(tb)
+		s.opts.Flags = append([]string{"--public-url", s.front.url()}, s.opts.Flags...)
+		for i, n := range s.nodes[1:] {
+			n.data = filepath.Join(dir, fmt.Sprintf("data-%d", i+1))
+		}
 	}
 	tb.Cleanup(func() {
 		s.Stop()
@@ -124,51 +130,22 @@ func Start(tb testing.TB, opts Options) *Server {
 	return s
 }
 
-// start starts the server. After an end its port may be taken for a moment by
-// somebody's outgoing connection, so a start on old addresses is tried again.
+// start starts all nodes, the first one before the others, which take its keyset.
 func (s *Server) start() {
 	s.tb.Helper()
-	for tries := 1; ; tries++ {
-		env, err := s.launch()
-		if err == nil {
+	for i, n := range s.nodes {
+		if i > 0 {
+			n.takeKeyset(s.Data)
+		}
+		env := n.start(s.opts)
+		if i == 0 {
 			s.Endpoint = newEndpoint(s.tb, env)
-			s.listen = [2]string{strings.TrimPrefix(s.URL, "http://"), strings.TrimPrefix(s.AdminURL, "http://")}
-			return
 		}
-		s.Kill()
-		log := tail(s.Log(), 4<<10)
-		if tries == 5 || !strings.Contains(log, "address already in use") {
-			s.tb.Fatalf("the server is not ready: %v\n%s", err, log)
-		}
-		time.Sleep(100 * time.Millisecond)
 	}
-}
-
-// launch runs the command and waits until it is ready. A server that was killed
-// left its dev.env behind, so it is removed first.
-func (s *Server) launch() (map[string]string, error) {
-	path := filepath.Join(s.Data, envFile)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	if s.front != nil {
+		s.front.to(s.nodes)
+		s.URL = s.front.url()
 	}
-	out, err := os.OpenFile(s.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer out.Close() // the child has its own descriptor
-	args := append([]string{"dev", "--listen", s.listen[0], "--admin-listen", s.listen[1], "--data", s.Data}, s.opts.Flags...)
-	cmd := exec.Command(Binary(s.tb), args...)
-	cmd.Env = append(environ(), s.opts.Env...)
-	cmd.Stderr = out // what goes to stdout is for the person who started it
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	s.cmd, s.ended = cmd, make(chan struct{})
-	go func(ended chan struct{}) {
-		_ = cmd.Wait() // how it ended is in its log
-		close(ended)
-	}(s.ended)
-	return s.await(path)
 }
 
 // environ is the environment without settings of some other instance.
@@ -180,29 +157,6 @@ func environ() []string {
 		}
 	}
 	return out
-}
-
-// await waits for dev.env and a first ready answer.
-func (s *Server) await(path string) (map[string]string, error) {
-	probe := &http.Client{Timeout: time.Second}
-	defer probe.CloseIdleConnections()
-	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); {
-		if raw, err := os.ReadFile(path); err == nil {
-			env := parseEnv(string(raw))
-			if resp, err := probe.Get(env["CODEWORD_URL"] + "/readyz"); err == nil {
-				_ = resp.Body.Close()
-				if resp.StatusCode == http.StatusOK {
-					return env, nil
-				}
-			}
-		}
-		select {
-		case <-s.ended:
-			return nil, errors.New("it ended by itself")
-		case <-time.After(pollEvery):
-		}
-	}
-	return nil, fmt.Errorf("nothing after %s", startLimit)
 }
 
 // parseEnv reads NAME=value lines; values may be quoted for a shell.
@@ -218,31 +172,34 @@ func parseEnv(text string) map[string]string {
 	return env
 }
 
-// PID is the process id of the latest start.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
+// PID is the process id of the first node's latest start.
+func (s *Server) PID() int { return s.nodes[0].cmd.Process.Pid }
 
-// Kill ends the server with SIGKILL and waits until it is gone. It does nothing
-// to a server that has ended.
-func (s *Server) Kill() {
-	if s.cmd == nil {
-		return
+// PIDs are the process ids of all nodes' latest starts.
+func (s *Server) PIDs() []int {
+	var out []int
+	for _, n := range s.nodes {
+		out = append(out, n.cmd.Process.Pid)
 	}
-	_ = s.cmd.Process.Kill() // fails only when it has ended
-	<-s.ended
+	return out
 }
 
-// Stop ends the server with SIGTERM and waits for its drain; a server that does
+// Kill ends all nodes with SIGKILL and waits until they are gone. It does nothing
+// to a server that has ended.
+func (s *Server) Kill() {
+	for _, n := range s.nodes {
+		n.kill()
+	}
+}
+
+// Stop ends all nodes with SIGTERM and waits for their drain; a server that does
 // not end in time fails the test.
 func (s *Server) Stop() {
-	if s.cmd == nil {
-		return
+	for _, n := range s.nodes {
+		n.terminate()
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
-	select {
-	case <-s.ended:
-	case <-time.After(stopLimit):
-		s.Kill()
-		s.tb.Errorf("the server did not stop within %s", stopLimit)
+	for _, n := range s.nodes {
+		n.awaitEnd()
 	}
 }
 
@@ -257,24 +214,28 @@ func (s *Server) Restart() {
 // Log returns all that the server wrote to stderr so far, over all of its starts.
 // Lines may be up to 100 ms late while it runs.
 func (s *Server) Log() string {
-	raw, err := os.ReadFile(s.logPath)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.tb.Error(err)
+	var all strings.Builder
+	for _, n := range s.nodes {
+		raw, err := os.ReadFile(n.logPath)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.tb.Error(err)
+		}
+		all.Write(raw)
 	}
-	return string(raw)
+	return all.String()
 }
 
 // Command runs another command of the binary and returns its standard output;
 // a failure fails the test.
 func (s *Server) Command(args ...string) []byte {
 	s.tb.Helper()
-	return run(s.tb, args...)
+	return run(s.tb, s.opts.Env, args...)
 }
 
-func run(tb testing.TB, args ...string) []byte {
+func run(tb testing.TB, env []string, args ...string) []byte {
 	tb.Helper()
 	cmd := exec.Command(Binary(tb), args...)
-	cmd.Env = environ()
+	cmd.Env = append(environ(), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -288,7 +249,7 @@ func run(tb testing.TB, args ...string) []byte {
 // settings is a JSON object over the defaults, or empty.
 func (s *Server) CreateClient(name string, live bool, settings string) Credentials {
 	s.tb.Helper()
-	c := CreateClient(s.tb, s.Data, name, live, settings)
+	c := createClient(s.tb, s.opts.Env, s.Data, name, live, settings)
 	for deadline := time.Now().Add(startLimit); ; time.Sleep(pollEvery) {
 		_, err := s.Client(c).Session(s.tb.Context())
 		switch {
@@ -304,6 +265,11 @@ func (s *Server) CreateClient(name string, live bool, settings string) Credentia
 // server that runs on it learns of the client within a second.
 func CreateClient(tb testing.TB, data, name string, live bool, settings string) Credentials {
 	tb.Helper()
+	return createClient(tb, nil, data, name, live, settings)
+}
+
+func createClient(tb testing.TB, env []string, data, name string, live bool, settings string) Credentials {
+	tb.Helper()
 	args := []string{"client", "create", "--data", data, "--name", name, "--json"}
 	if live {
 		args = append(args, "--live")
@@ -312,7 +278,7 @@ func CreateClient(tb testing.TB, data, name string, live bool, settings string) 
 		args = append(args, "--settings", settings)
 	}
 	var c Credentials
-	if err := json.Unmarshal(run(tb, args...), &c); err != nil || c.ID == "" || c.Secret == "" {
+	if err := json.Unmarshal(run(tb, env, args...), &c); err != nil || c.ID == "" || c.Secret == "" {
 		tb.Fatalf("client create printed no credentials: %v", err)
 	}
 	return c

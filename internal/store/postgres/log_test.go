@@ -30,10 +30,7 @@ func randomID() (id [16]byte) {
 // node opens a store, one more on the same database when it was opened before.
 func node(t *testing.T, url string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Config{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := open(t, postgres.Config{URL: url})
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
@@ -54,13 +51,19 @@ func newLog(t *testing.T) (s *postgres.Store, url string) {
 	return s, url
 }
 
-// script runs statements on the database, past the store.
-func script(t *testing.T, url, sql string) {
+func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// script runs statements on the database, past the store.
+func script(t *testing.T, url, sql string) {
+	t.Helper()
+	conn := connect(t, url)
 	defer conn.Close(context.Background())
 	if _, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
@@ -115,7 +118,7 @@ func claimFrom(t *testing.T, s *postgres.Store, now time.Time, limit int) []stor
 func handedOver(m *store.Message, status store.ReceiptStatus) (store.Outcome, store.Receipt) {
 	ref := fmt.Sprint(m.ID, " ", m.Claims)
 	return store.Outcome{
-			ID: m.ID, Claims: m.Claims, Status: store.MessageSent, Route: "a", CarrierRef: ref, RetryAt: moment(time.Minute),
+			ID: m.ID, Claims: m.Claims, Status: store.MessageSent, Route: "a", CarrierRef: ref, RetryAt: moment(time.Minute - time.Duration(m.ID[15])*time.Microsecond),
 			Dispatches: []store.Dispatch{{At: moment(0), Claim: m.Claims, Route: "a", Decision: "a:chosen", Status: store.MessageSent, CarrierRef: ref, Segments: 1}},
 		},
 		store.Receipt{Route: "a", CarrierRef: ref, Status: status}

@@ -18,8 +18,9 @@ const messageColumns = `m.message_id, c.client_id, m.phone_id, p.sealed, m.chall
 // messageColumnCount is how many messageColumns are.
 const messageColumnCount = 18
 
-// messageJoins brings the tables that messageColumns names beside m.
-const messageJoins = ` JOIN clients c ON c.client_no = m.client_no LEFT JOIN phones p ON p.phone_id = m.phone_id `
+// messageJoins brings the tables that messageColumns names beside m. All messages
+// have a client; LEFT makes their plan begin with the messages.
+const messageJoins = ` LEFT JOIN clients c ON c.client_no = m.client_no LEFT JOIN phones p ON p.phone_id = m.phone_id `
 
 // theseMessages picks messages, or what hangs on them, by id; its parameters are
 // what span returns. The bounds leave out the partitions that have none of them.
@@ -74,16 +75,20 @@ func (s *Store) Message(ctx context.Context, id store.MessageID) (store.MessageD
 		found := false
 		t.each(func(c row) { found, out.Message = true, scanMessage(c) },
 			`SELECT `+messageColumns+` FROM messages m`+messageJoins+`WHERE m.message_id = $1`, [16]byte(id))
-		t.each(func(c row) { out.Dispatches = append(out.Dispatches, scanDispatch(c)) },
-			`SELECT at, claim, route, decision, status, carrier_ref, error, segments, price_micros
-				FROM dispatches WHERE message_id = $1 ORDER BY n`, [16]byte(id))
+		byNumber := make(map[int64]*store.Dispatch)
 		t.each(func(c row) {
-			r := scanReceipt(c)
-			r.Route, r.CarrierRef = c.text(6), c.text(7)
-			out.Receipts = append(out.Receipts, r)
-		}, `SELECT r.status, r.error, r.retry, r.opt_out, r.at, r.received_at, d.route, d.carrier_ref
-			FROM receipts r JOIN dispatches d ON d.message_id = r.message_id AND d.n = r.n
-			WHERE r.message_id = $1 AND d.message_id = $1 ORDER BY r.received_at, r.n, r.status, r.error COLLATE "C"`, [16]byte(id))
+			out.Dispatches = append(out.Dispatches, scanDispatch(c))
+			byNumber[c.int(9)] = new(out.Dispatches[len(out.Dispatches)-1])
+		}, `SELECT at, claim, route, decision, status, carrier_ref, error, segments, price_micros, n
+			FROM dispatches WHERE message_id = $1 ORDER BY n`, [16]byte(id))
+		t.each(func(c row) {
+			if d := byNumber[c.int(6)]; d != nil {
+				r := scanReceipt(c)
+				r.Route, r.CarrierRef = d.Route, d.CarrierRef
+				out.Receipts = append(out.Receipts, r)
+			}
+		}, `SELECT status, error, retry, opt_out, at, received_at, n FROM receipts
+			WHERE message_id = $1 ORDER BY received_at, n, status, error COLLATE "C"`, [16]byte(id))
 		if err := t.flush(); err != nil {
 			return err
 		}

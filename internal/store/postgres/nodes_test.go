@@ -117,7 +117,7 @@ func noDeadlock(t *testing.T, url string, nodes ...*postgres.Store) {
 			t.Fatal(err)
 		}
 	}
-	if n := statistics(t, url, "codeword").deadlocks; n != 0 {
+	if n := deadlocks(t, url); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}
 }

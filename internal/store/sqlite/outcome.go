@@ -96,11 +96,7 @@ func (t *tx) history(now time.Time, m *intent.Message, o *store.Outcome) error {
 	}
 	for i := range o.Dispatches {
 		d := &o.Dispatches[i]
-		err := prepare(t.conn, `INSERT INTO dispatches
-			(message_id, n, at, claim, route, decision, status, carrier_ref, error, segments, price_micros) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
-			blob(m.ID[:]).int(int64(last + i + 1)).time(d.At).int(int64(d.Claim)).text(d.Route).text(d.Decision).int(int64(d.Status)).
-			text(d.CarrierRef).text(d.Error).int(int64(d.Segments)).int(d.PriceMicros).exec()
-		if err != nil {
+		if err := t.insertDispatch(m.ID, last+i+1, d); err != nil {
 			return err
 		}
 		if err := t.applyEarly(now, m, d, last+i+1); err != nil {
@@ -112,6 +108,13 @@ func (t *tx) history(now time.Time, m *intent.Message, o *store.Outcome) error {
 	}
 	// What came while the message was claimed still holds.
 	return t.applyAgain(now, m)
+}
+
+func (t *tx) insertDispatch(id store.MessageID, n int, d *store.Dispatch) error {
+	return prepare(t.conn, `INSERT INTO dispatches
+		(message_id, n, at, claim, route, decision, status, carrier_ref, error, segments, price_micros) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+		blob(id[:]).int(int64(n)).time(d.At).int(int64(d.Claim)).text(d.Route).text(d.Decision).int(int64(d.Status)).
+		text(d.CarrierRef).text(d.Error).int(int64(d.Segments)).int(d.PriceMicros).exec()
 }
 
 // taken binds the statuses of intent.Taken.

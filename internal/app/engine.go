@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"codeword/internal/delivery"
+	"codeword/internal/inbound"
+	"codeword/internal/otp"
+	"codeword/internal/session"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
+)
+
+// engine is what stores everything: one part for each consumer, in the consumer's
+// own words. Beside this package nobody knows which one runs.
+type engine interface {
+	otp.Challenges
+	session.Store
+	session.KeyStore
+	tenant.Store
+	delivery.Queue
+	inbound.ReceiptStore
+	inbound.ProofStore
+	messageStore
+	sweepStore
+	upkeep
+}
+
+// messageStore is the store's part of the inbox and of the operator's message log.
+type messageStore interface {
+	Messages(ctx context.Context, q store.MessageQuery) (store.MessagePage, error)
+	Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
+}
+
+// upkeep is what readiness, the metrics and the operator's commands need.
+type upkeep interface {
+	// Ping writes something durably.
+	Ping(ctx context.Context) error
+	// NewestMessage is when the newest message was accepted; zero without any.
+	NewestMessage(ctx context.Context) (time.Time, error)
+	// CodeKeyUses counts what could still need that version of the code key.
+	CodeKeyUses(ctx context.Context, now time.Time, version uint32) (int, error)
+	// Check examines the engine beyond what Ping tells.
+	Check(ctx context.Context, now func() time.Time) []store.Finding
+	// figures are what the metrics show.
+	figures() figures
+	Close() error
+}
+
+// figures count commits and the operations in them since the start, and the
+// operations that wait now.
+type figures struct {
+	commits, operations int64
+	queued              int
+}
+
+// What only some engines do; see capability.
+type (
+	// leader picks, of all nodes on one engine, the one that runs f: until ctx ends,
+	// and if it loses its turn, another one. Where it is missing there is one node.
+	leader interface {
+		Lead(ctx context.Context, name string, f func(context.Context) error) error
+	}
+	// partitioned keeps the message log in partitions by time, which have to be made
+	// before they are needed.
+	partitioned interface {
+		KeepPartitions(ctx context.Context, now time.Time, keep time.Duration) error
+	}
+	// watcher tells nodes of messages that others queued, until ctx ends.
+	watcher interface {
+		Watch(ctx context.Context, wake func()) error
+	}
+	// singular is a file that one server at a time runs on.
+	singular interface {
+		// EndLeases makes what a server had claimed when it died due again.
+		EndLeases(ctx context.Context, now time.Time) (int, error)
+		// Lost is closed when only a fresh process can know what is on the disk.
+		Lost() <-chan struct{}
+		Backup(ctx context.Context, path string) error
+	}
+	// forgetful can end everything that expires, as after a copy of the past.
+	forgetful interface {
+		ForgetEphemeral(ctx context.Context, now time.Time) error
+	}
+	// layered is an engine in front of another one, whose capabilities it has.
+	layered interface{ beneath() engine }
+)
+
+// capability returns what e, or the engine beneath it, can do beside its duties.
+func capability[T any](e engine) (T, bool) {
+	for {
+		if c, ok := e.(T); ok {
+			return c, true
+		}
+		l, ok := e.(layered)
+		if !ok {
+			var none T
+			return none, false
+		}
+		e = l.beneath()
+	}
+}
+
+// lead runs f on one node: while this one leads, or at once where there is only one.
+func lead(ctx context.Context, e engine, name string, f func(context.Context) error) error {
+	if l, ok := capability[leader](e); ok {
+		return l.Lead(ctx, name, f)
+	}
+	return f(ctx)
+}
+
+// openEngine opens what st names and brings its schema up to date. moved is called,
+// at any time, when messages came into the queue by another way than a send of this
+// process; nil when nobody wants to know.
+func openEngine(ctx context.Context, st storage, moved func()) (engine, error) {
+	base, err := openDatabase(ctx, st)
+	if err != nil || st.Redis.text == "" {
+		return base, err
+	}
+	e, err := openEphemeral(ctx, st, base, moved)
+	if err != nil {
+		return nil, errors.Join(err, base.Close())
+	}
+	return e, nil
+}
+
+// openDatabase opens the engine that keeps the ledger.
+func openDatabase(ctx context.Context, st storage) (engine, error) {
+	if st.File != "" {
+		return openSQLite(ctx, st.File)
+	}
+	return openPostgres(ctx, st.Postgres)
+}
+
+// openEphemeral puts the engine of what expires in front of the ledger's, and owns
+// that from then on.
+func openEphemeral(context.Context, storage, engine, func()) (engine, error) {
+	return nil, fmt.Errorf("ephemeral: this release knows no engine for it")
+}
