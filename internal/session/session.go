@@ -25,9 +25,9 @@ import (
 // Ages and lifetimes that callers and operators may rely on.
 const (
 	// LivenessAge is how long a node may go on believing that a session lives
-	// without asking the store: the longest delay of a revocation that another
-	// node carried out.
-	LivenessAge = time.Second
+	// without asking the store: a revocation that another node carried out counts
+	// here within a second, the time to ask included.
+	LivenessAge = 3 * time.Second / 4
 	// MaxTokenLifetime is the longest life of a JWT (package tenant enforces
 	// it): how long a key must stay published after its last signature.
 	MaxTokenLifetime = 24 * time.Hour

@@ -20,18 +20,24 @@ type engine struct {
 	env []string
 }
 
-func engineUnderTest(tb testing.TB) engine {
+func engineFor(tb testing.TB, opts Options) engine {
 	tb.Helper()
+	if opts.Database != "" {
+		return onPostgres(opts.Database)
+	}
 	switch name := os.Getenv(engineVariable); name {
 	case "", "sqlite":
 		return engine{nodes: 1}
 	case "postgres":
-		url := postgrestest.New(tb)
-		return engine{nodes: 2, database: url, env: []string{"CODEWORD_DEV_DATABASE=" + url, "CODEWORD_DATABASE=" + url}}
+		return onPostgres(postgrestest.New(tb))
 	default:
 		tb.Fatalf("%s: no engine is called %q", engineVariable, name)
 		return engine{}
 	}
+}
+
+func onPostgres(url string) engine {
+	return engine{nodes: 2, database: url, env: []string{"CODEWORD_DEV_DATABASE=" + url, "CODEWORD_DATABASE=" + url}}
 }
 
 // Shared tells whether servers run on an engine that several nodes share.

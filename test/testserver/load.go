@@ -22,8 +22,11 @@ func Number(n int) string {
 // Load asks for codes, each for another number, until it is stopped.
 type Load struct {
 	// Accepted and Refused count the sends that were answered with 200 and with
-	// UNAVAILABLE; anything else fails the test and ends the load.
+	// UNAVAILABLE and a time to come back; anything else fails the test and ends the
+	// load.
 	Accepted, Refused atomic.Int64
+	// LastAccepted is when the latest send was accepted, in Unix nanoseconds.
+	LastAccepted atomic.Int64
 
 	tb     testing.TB
 	next   atomic.Int64
@@ -55,13 +58,17 @@ func (s *Server) StartLoad(as Credentials, callers, perSecond int) *Load {
 }
 
 func (l *Load) one(c *client.Client, to string) {
-	switch _, err := c.Send(l.tb.Context(), to); {
+	_, err := c.Send(l.tb.Context(), to)
+	e, answered := errors.AsType[*client.Error](err)
+	switch {
 	case err == nil:
+		now := time.Now()
 		l.Accepted.Add(1)
+		l.LastAccepted.Store(now.UnixNano())
 		l.mu.Lock()
-		l.sends[to] = time.Now()
+		l.sends[to] = now
 		l.mu.Unlock()
-	case errors.Is(err, api.CodeUnavailable):
+	case answered && e.Code == api.CodeUnavailable && e.RetryAfter > 0:
 		l.Refused.Add(1) // promised nothing
 	default:
 		l.tb.Errorf("send: %v", err)

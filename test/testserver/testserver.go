@@ -83,6 +83,9 @@ type Options struct {
 	Env []string
 	// Data is the data directory; a temporary one if empty.
 	Data string
+	// Database is the URL of a PostgreSQL database on which two nodes run, whatever
+	// the engine under test is.
+	Database string
 }
 
 // Server is a running "codeword dev", or two of them on one database behind one
@@ -108,7 +111,7 @@ func Start(tb testing.TB, opts Options) *Server {
 	if s.Data == "" {
 		s.Data = filepath.Join(dir, "data")
 	}
-	engine := engineUnderTest(tb)
+	engine := engineFor(tb, opts)
 	s.database, s.opts.Env = engine.database, append(slices.Clone(engine.env), s.opts.Env...)
 	for i := range engine.nodes {
 		s.nodes = append(s.nodes, newNode(tb, filepath.Join(dir, fmt.Sprintf("server-%d.log", i)), s.Data))
@@ -180,6 +183,17 @@ func (s *Server) PIDs() []int {
 	var out []int
 	for _, n := range s.nodes {
 		out = append(out, n.cmd.Process.Pid)
+	}
+	return out
+}
+
+// Nodes are the nodes as callers reach each of them, rather than any.
+func (s *Server) Nodes() []*Endpoint {
+	out := make([]*Endpoint, len(s.nodes))
+	for i, n := range s.nodes {
+		e := *s.Endpoint
+		e.URL, e.AdminURL = "http://"+n.listen[0], "http://"+n.listen[1]
+		out[i] = &e
 	}
 	return out
 }

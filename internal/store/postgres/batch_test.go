@@ -71,6 +71,37 @@ func TestBatchIsOneByOne(t *testing.T) {
 	})
 }
 
+// TestBatchSharesAReference: of two dispatches with one reference, in one batch, the
+// first gets the receipts that came before, and the later one those that follow.
+func TestBatchSharesAReference(t *testing.T) {
+	t.Parallel()
+	s, _ := newLog(t)
+	fillQueue(t, s, 2)
+	claimed := claimFrom(t, s, moment(0), 2)
+	first, r := handedOver(&claimed[0], store.ReceiptDelivered)
+	second, _ := handedOver(&claimed[1], 0)
+	second.CarrierRef, second.Dispatches[0].CarrierRef, second.Dispatches[0].At = r.CarrierRef, r.CarrierRef, moment(time.Second)
+	for i, want := range []store.Applied{{Effect: store.ReceiptUnmatched}, {Message: claimed[1].ID, Effect: store.ReceiptChanged}} {
+		if i == 1 {
+			if n, err := s.RecordOutcomes(t.Context(), moment(0), []store.Outcome{first, second, first}); err != nil || n != 2 {
+				t.Fatalf("%d outcomes were taken, %v", n, err)
+			}
+			if m, err := s.Message(t.Context(), claimed[1].ID); err != nil || m.Message.Status != store.MessageSent || len(m.Receipts) != 0 {
+				t.Errorf("the receipt of another message was taken: %+v, %v", m, err)
+			}
+		}
+		got, err := s.ApplyReceipts(t.Context(), moment(0), []store.Receipt{r, r})
+		if err != nil || got[0] != want || got[1] != (store.Applied{Message: want.Message, Effect: store.ReceiptDuplicate}) {
+			t.Fatalf("%+v, %v; want %+v and a duplicate", got, err, want)
+		}
+	}
+	for _, m := range claimed {
+		if got, err := s.Message(t.Context(), m.ID); err != nil || got.Message.Status != store.MessageDelivered || len(got.Receipts) != 1 {
+			t.Errorf("the log has %+v, %v", got, err)
+		}
+	}
+}
+
 func byMessage(ms []store.Message) map[store.MessageID]store.Message {
 	out := make(map[store.MessageID]store.Message, len(ms))
 	for _, m := range ms {

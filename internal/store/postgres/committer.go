@@ -93,7 +93,7 @@ func oneAtFault(err error) bool {
 // transaction runs the operations in one transaction of two round trips: all locks
 // and reads, then all writes with the commit. When it fails, results mean nothing.
 func (c *committer) transaction(ops []op, results []error) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.store.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.store.cfg.GroupTimeout)
 	defer cancel()
 	if err := c.connect(ctx); err != nil {
 		return err

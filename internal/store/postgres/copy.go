@@ -98,7 +98,7 @@ func (s *Store) TakeAccounts(ctx context.Context, clients []store.Client, keys [
 			t.exec(`INSERT INTO signing_keys (kid, algorithm, public, sealed, created_at, active_at, retire_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 				ON CONFLICT (kid) DO UPDATE SET algorithm = excluded.algorithm, public = excluded.public, sealed = excluded.sealed,
 					created_at = excluded.created_at, active_at = excluded.active_at, retire_at = excluded.retire_at`,
-				k.KID, k.Algorithm, k.Public, k.Sealed, micros(k.CreatedAt), micros(k.ActiveAt), micros(k.RetireAt))
+				k.KID, k.Algorithm, notNull(k.Public), notNull(k.Sealed), micros(k.CreatedAt), micros(k.ActiveAt), micros(k.RetireAt))
 		}
 		t.exec(`DELETE FROM signing_keys WHERE kid <> ALL ($1)`, kept)
 		return nil
@@ -112,14 +112,14 @@ func (t *tx) takeClient(c *store.Client) error {
 			ON CONFLICT (client_id) DO UPDATE SET name = excluded.name, live = excluded.live, settings = excluded.settings,
 				created_at = excluded.created_at, disabled_at = excluded.disabled_at, revision = excluded.revision
 			RETURNING client_no`,
-		c.ID, c.Name, c.Live, c.Settings, micros(c.CreatedAt), micros(c.DisabledAt), c.Revision)
+		c.ID, c.Name, c.Live, notNull(c.Settings), micros(c.CreatedAt), micros(c.DisabledAt), c.Revision)
 	if err := t.flush(); err != nil {
 		return err
 	}
 	t.exec(`DELETE FROM client_secrets WHERE client_no = $1`, no)
 	for _, sec := range c.Secrets {
 		t.exec(`INSERT INTO client_secrets (client_no, secret_id, key_version, hash, created_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			no, sec.ID, int64(sec.KeyVersion), sec.Hash, micros(sec.CreatedAt), micros(sec.LastUsedAt))
+			no, sec.ID, int64(sec.KeyVersion), notNull(sec.Hash), micros(sec.CreatedAt), micros(sec.LastUsedAt))
 	}
 	return nil
 }
@@ -149,10 +149,18 @@ func (s *Store) TakePhones(ctx context.Context, put []store.PhoneRow, drop []sto
 					verified_at = excluded.verified_at, burst_tat = excluded.burst_tat, day_log = excluded.day_log,
 					failure_log = excluded.failure_log, last_message = excluded.last_message, last_send_at = excluded.last_send_at,
 					challenges = NULL, challenges_until = 0`,
-				[16]byte(p.ID), no[i], p.Sealed, micros(p.CreatedAt), micros(p.OptedOutAt), micros(p.BlockedUntil), knownID(p.User),
+				[16]byte(p.ID), no[i], notNull(p.Sealed), micros(p.CreatedAt), micros(p.OptedOutAt), micros(p.BlockedUntil), knownID(p.User),
 				micros(p.VerifiedAt), micros(p.Burst), bytesOrNull(p.Day), bytesOrNull(p.Failures), knownID(p.LastMessage), micros(p.LastSendAt))
 		}
 	})
+}
+
+// notNull is a bytea as a parameter of a column that cannot be NULL.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }
 
 // knownID is an id as a parameter, NULL for the zero one.

@@ -63,7 +63,7 @@ func (s *Store) OwnPhone(ctx context.Context, in store.Own) (owner store.UserID,
 			t.exec(`UPDATE phones SET user_id = $2, verified_at = $3 WHERE phone_id = $1`, [16]byte(p.ID), [16]byte(user), micros(in.Now))
 		} else {
 			t.exec(`INSERT INTO phones (phone_id, client_no, sealed, created_at, user_id, verified_at) VALUES ($1, $2, $3, $4, $5, $4)`,
-				[16]byte(p.ID), client, in.Sealed, micros(in.Now), [16]byte(user))
+				[16]byte(p.ID), client, notNull(in.Sealed), micros(in.Now), [16]byte(user))
 		}
 		// A user who gets a phone at this moment by another transaction makes this
 		// one fail and be run again.

@@ -89,7 +89,7 @@ func (in *intake) write(t *tx) {
 		if !p.known {
 			to = &made
 			made.clients = append(made.clients, p.first.client)
-			made.sealed = append(made.sealed, append([]byte{}, p.first.Sealed...)) // never NULL
+			made.sealed = append(made.sealed, notNull(p.first.Sealed))
 			made.new = append(made.new, micros(p.first.CreatedAt))
 		}
 		to.ids, to.last, to.ats = append(to.ids, id), append(to.last, p.last), append(to.ats, micros(p.newest.CreatedAt))

@@ -43,8 +43,12 @@ type Config struct {
 	Committers int
 	// Pool bounds the connections for everything else. Default 8.
 	Pool int
-	// Timeout bounds every transaction, the wait for locks included. Default 10 s.
+	// Timeout bounds every transaction, the wait for a connection and for locks
+	// included. Default 5 s.
 	Timeout time.Duration
+	// GroupTimeout is the same for groups; callers wait for those, and for the group
+	// before. Default 3 s.
+	GroupTimeout time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -58,7 +62,10 @@ func (c *Config) setDefaults() {
 	set(&c.Committers, 2)
 	set(&c.Pool, 8)
 	if c.Timeout <= 0 {
-		c.Timeout = 10 * time.Second
+		c.Timeout = 5 * time.Second
+	}
+	if c.GroupTimeout <= 0 {
+		c.GroupTimeout = 3 * time.Second
 	}
 }
 
@@ -134,6 +141,8 @@ func configure(c *pgx.ConnConfig, timeout time.Duration) {
 			c.RuntimeParams[name] = value
 		}
 	}
+	// Without a limit in the URL the driver's is two minutes.
+	c.ConnectTimeout = min(c.ConnectTimeout, timeout/2)
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = timeout / 2
 	}
@@ -179,7 +188,7 @@ func (s *Store) clientNo(ctx context.Context, id string) (int64, error) {
 		return no.(int64), nil //nolint:errcheck,forcetypeassert // only int64 is stored
 	}
 	var no int64
-	err := s.read(ctx, func(conn *pgxpool.Conn) error {
+	err := s.read(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, `SELECT client_no FROM clients WHERE client_id = $1`, id).Scan(&no)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {

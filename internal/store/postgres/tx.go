@@ -110,7 +110,14 @@ func (s *Store) attempt(ctx context.Context, f func(*tx) error) (again bool, err
 }
 
 // read runs f on a connection of the pool.
-func (s *Store) read(ctx context.Context, f func(*pgxpool.Conn) error) error {
+func (s *Store) read(ctx context.Context, f func(context.Context, *pgxpool.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	return s.atLeisure(ctx, f)
+}
+
+// atLeisure is read without a bound of its own.
+func (s *Store) atLeisure(ctx context.Context, f func(context.Context, *pgxpool.Conn) error) error {
 	if s.closed.Load() {
 		return unavailable("store is closed", nil)
 	}
@@ -119,7 +126,7 @@ func (s *Store) read(ctx context.Context, f func(*pgxpool.Conn) error) error {
 		return engineError(err)
 	}
 	defer conn.Release()
-	if err = f(conn); errors.Is(err, pgx.ErrNoRows) {
+	if err = f(ctx, conn); errors.Is(err, pgx.ErrNoRows) {
 		return err // for the caller to say what is missing
 	}
 	return engineError(err)
@@ -127,7 +134,7 @@ func (s *Store) read(ctx context.Context, f func(*pgxpool.Conn) error) error {
 
 // query calls scan for each row of a single query.
 func (s *Store) query(ctx context.Context, scan func(row), sql string, args ...any) error {
-	return s.read(ctx, func(conn *pgxpool.Conn) error {
+	return s.read(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		rows, err := conn.Query(ctx, sql, args...)
 		if err != nil {
 			return err

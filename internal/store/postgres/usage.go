@@ -15,7 +15,7 @@ const longestCode = time.Hour
 // atLength runs f in a transaction that may take long and read whole tables. It is
 // tried once.
 func (s *Store) atLength(ctx context.Context, f func(*tx) error) error {
-	return s.read(ctx, func(conn *pgxpool.Conn) error {
+	return s.atLeisure(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		t := begin(ctx, conn.Conn())
 		t.exec(`SET LOCAL statement_timeout = 0`)
 		t.exec(`SET LOCAL enable_seqscan = on`)
