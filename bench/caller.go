@@ -184,7 +184,7 @@ func (c *caller) cpuProfile(ctx context.Context, d time.Duration, w io.Writer) e
 
 // settle waits until the server has finished what the preparation left behind:
 // less than 5 % of one CPU for half a second, or a minute at most.
-func settle(ctx context.Context, server *target.Server) error {
+func settle(ctx context.Context, server *fleet) error {
 	const step = 500 * time.Millisecond
 	before, err := server.Usage()
 	for deadline := time.Now().Add(time.Minute); err == nil && time.Now().Before(deadline); {

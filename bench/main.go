@@ -45,6 +45,10 @@ type options struct {
 	seed            uint64
 	binary          string
 	serverArgs      []string
+	database        string
+	ephemeral       string
+	engineProcesses []string
+	nodes           int
 	data            string
 	tmp             string
 	serverLog       string
@@ -96,7 +100,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
-	var workloads, rate, serverArgs string
+	var workloads, rate, serverArgs, engineProcesses string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&workloads, "workload", "bare,send,send-bearer,authenticate", "what to measure, comma-separated")
@@ -113,6 +117,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "where in the number space to start")
 	f.StringVar(&o.binary, "binary", "", "server program (default: build ./cmd/codeword)")
 	f.StringVar(&serverArgs, "server-args", "", "further arguments for the server, space-separated")
+	f.StringVar(&o.database, "database", "", "database of the server, as its flag takes it (default: a file in the data directory)")
+	f.StringVar(&o.ephemeral, "ephemeral", "", "where the server keeps what expires, as its flag takes it")
+	f.StringVar(&engineProcesses, "engine-processes", "", "names of programs whose CPU time counts as the engine's, comma-separated, such as postgres")
+	f.IntVar(&o.nodes, "nodes", 1, "server processes on one database")
 	f.StringVar(&o.data, "data", "", "data directory to use and keep (default: a fresh one for each workload)")
 	f.StringVar(&o.tmp, "tmp", "", "where to make temporary directories; not on a tmpfs, where fsync is free")
 	f.StringVar(&o.serverLog, "server-log", "", "file for the server's log (default: a temporary one)")
@@ -123,6 +131,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, err
 	}
 	o.workloads, o.serverArgs = strings.Split(workloads, ","), strings.Fields(serverArgs)
+	if engineProcesses != "" {
+		o.engineProcesses = strings.Split(engineProcesses, ",")
+	}
 	return o, errors.Join(o.parseRate(rate), o.check(f.Args()))
 }
 
@@ -164,6 +175,13 @@ func (o *options) check(rest []string) error {
 	complain(o.bearers < 1 || o.bearers > 10_000, "-bearers %d is not in 1 to 10,000", o.bearers)
 	complain(o.client != "live" && o.client != "test", "-client %q is neither live nor test", o.client)
 	complain(o.delivery != "on" && o.delivery != "off", "-delivery %q is neither on nor off", o.delivery)
+	complain(o.nodes < 1 || o.nodes > 16, "-nodes %d is not in 1 to 16", o.nodes)
+	onEngine := len(o.workloads)
+	if slices.Contains(o.workloads, workBare) {
+		onEngine--
+	}
+	complain(onEngine > 1 && o.database != "" && o.data == "", "-database takes one workload beside bare: each has a keyset of its own")
+	complain(o.nodes > 1 && o.database == "", "-nodes needs -database: a file has one server")
 	complain(o.markdown && o.json, "-markdown and -json exclude each other")
 	return errors.Join(problems...)
 }

@@ -85,8 +85,8 @@ func (b *bench) measure(ctx context.Context, name string) (results []result, err
 		b.progress("%s: server stopped in %v", name, server.Stop().Round(time.Millisecond))
 		cleanUp()
 	}()
-	b.progress("%s: ready after %.1f ms", name, ms(server.Ready))
-	calls, err := newCaller(server.Env, b.client, b.connections)
+	b.progress("%s: ready after %.1f ms", name, ms(server.Ready()))
+	calls, err := newCaller(server.Env(), b.client, b.connections)
 	if err != nil {
 		return nil, err
 	}
@@ -99,42 +99,11 @@ func (b *bench) measure(ctx context.Context, name string) (results []result, err
 	return results, err
 }
 
-func (b *bench) start(ctx context.Context, name string) (*target.Server, func(), error) {
-	data, cleanUp := b.data, func() {}
-	if data == "" || name == workBare {
-		var err error
-		if data, err = os.MkdirTemp(b.dir, name+"-"); err != nil {
-			return nil, nil, err
-		}
-		// Five million phones are not kept till the end.
-		cleanUp = func() { _ = os.RemoveAll(data) }
-	}
-	command := []string{filepath.Join(b.dir, "bare"), "--data", data}
-	if name != workBare {
-		command = []string{b.binary, "dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", data}
-		// Codes are fetched from the inbox, so authenticate needs the loop; it is idle in the timed phase.
-		if b.delivery == "off" && name != workAuthenticate {
-			command = append(command, "--delivery=off")
-		}
-		command = append(command, b.serverArgs...)
-	}
-	log := b.serverLog
-	if log == "" {
-		log = filepath.Join(data, "bench-server.log")
-	}
-	server, err := target.Start(ctx, target.Config{Command: command, Data: data, Log: log})
-	if err != nil {
-		cleanUp()
-		return nil, nil, err
-	}
-	return server, cleanUp, nil
-}
-
 // session is one workload on one running server.
 type session struct {
 	*bench
 	name   string
-	server *target.Server
+	server *fleet
 	calls  *caller
 	stored int
 }
@@ -176,7 +145,7 @@ func (s *session) run(ctx context.Context) ([]result, error) {
 
 func (s *session) load(ctx context.Context, cfg load.Config) (*load.Stats, error) {
 	var dialer net.Dialer
-	cfg.Dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", s.calls.host) }
+	cfg.Dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", s.server.host()) }
 	return load.Run(ctx, cfg)
 }
 
@@ -326,10 +295,12 @@ func (s *session) timed(ctx context.Context, cfg load.Config) ([]result, error) 
 	if err != nil {
 		return nil, err
 	}
+	engineBefore := s.engineCPU()
 	stats, err := s.load(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+	engine := s.engineCPU() - engineBefore
 	serverAfter, err := s.server.Usage()
 	if err != nil {
 		return nil, err
@@ -342,8 +313,9 @@ func (s *session) timed(ctx context.Context, cfg load.Config) ([]result, error) 
 		s.progress("%s: %v", s.name, err)
 	}
 	r := newResult(s.name, cfg, stats)
-	r.Stored, r.ReadyMillis, r.Delivery = s.stored, ms(s.server.Ready), s.delivery
-	r.account(stats, serverBefore, serverAfter, ownAfter.CPU-ownBefore.CPU)
+	r.Stored, r.ReadyMillis, r.Delivery = s.stored, ms(s.server.Ready()), s.delivery
+	r.Nodes = s.nodes
+	r.account(stats, serverBefore, serverAfter, ownAfter.CPU-ownBefore.CPU, engine)
 	return []result{r}, nil
 }
 

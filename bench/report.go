@@ -32,6 +32,7 @@ func summarize(h *hist.Histogram) latency {
 type result struct {
 	Workload    string         `json:"workload"`
 	Delivery    string         `json:"delivery"`
+	Nodes       int            `json:"nodes"`
 	Connections int            `json:"connections"`
 	Rate        int64          `json:"rate,omitempty"` // arrivals a second asked for; 0 is the closed loop
 	Stored      int            `json:"stored"`
@@ -49,6 +50,7 @@ type result struct {
 	Lag     latency `json:"lag,omitzero"`     // how late the generator wrote
 
 	ServerMicros float64 `json:"serverCpuMicrosPerAnswer"`
+	EngineMicros float64 `json:"engineCpuMicrosPerAnswer,omitempty"`
 	OwnMicros    float64 `json:"generatorCpuMicrosPerAnswer"`
 	ServerCPUs   float64 `json:"serverCpus"`
 	TimesBare    float64 `json:"timesBare,omitempty"`
@@ -73,10 +75,11 @@ func newResult(name string, cfg load.Config, s *load.Stats) result {
 }
 
 // account adds what the phase cost, shared among all answers, refusals too.
-func (r *result) account(s *load.Stats, before, after target.Usage, own time.Duration) {
+func (r *result) account(s *load.Stats, before, after target.Usage, own, engine time.Duration) {
 	if n := float64(s.Answered()); n > 0 {
 		r.ServerMicros = micros(after.CPU-before.CPU) / n
 		r.OwnMicros = micros(own) / n
+		r.EngineMicros = micros(engine) / n
 	}
 	if s.Elapsed > 0 {
 		r.ServerCPUs = (after.CPU - before.CPU).Seconds() / s.Elapsed.Seconds()
@@ -108,6 +111,9 @@ func (r *result) notes() string {
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if r.Delivery == "on" && r.Workload != workBare && r.Workload != workAuthenticate {
 		add("delivery running")
+	}
+	if r.Nodes > 1 && r.Workload != workBare {
+		add("%d nodes", r.Nodes)
 	}
 	for _, status := range slices.Sorted(maps.Keys(r.Status)) {
 		if status != 200 {
@@ -193,13 +199,16 @@ func (rep *report) markdown(w io.Writer) error {
 func (rep *report) rows() [][]string {
 	rows := [][]string{{
 		"workload", "connections", "rate", "stored", "answers", "200/s", "p50 ms", "p99 ms", "p99.9 ms", "max ms",
-		"server us", "x bare", "generator us", "memory MiB", "peak MiB", "ready ms", "notes",
+		"server us", "engine us", "x bare", "generator us", "memory MiB", "peak MiB", "ready ms", "notes",
 	}}
 	for i := range rep.Results {
 		r := &rep.Results[i]
-		rate, bare := "max", "-"
+		rate, bare, engine := "max", "-", "-"
 		if r.Rate > 0 {
 			rate = fmt.Sprint(r.Rate)
+		}
+		if r.EngineMicros > 0 {
+			engine = fmt.Sprintf("%.1f", r.EngineMicros)
 		}
 		if r.TimesBare > 0 {
 			bare = fmt.Sprintf("%.2f", r.TimesBare)
@@ -207,7 +216,7 @@ func (rep *report) rows() [][]string {
 		rows = append(rows, []string{
 			r.Workload, fmt.Sprint(r.Connections), rate, fmt.Sprint(r.Stored), fmt.Sprint(r.Answered), fmt.Sprintf("%.0f", r.Throughput),
 			fmt.Sprintf("%.2f", r.Latency.P50), fmt.Sprintf("%.2f", r.Latency.P99), fmt.Sprintf("%.2f", r.Latency.P999), fmt.Sprintf("%.1f", r.Latency.Max),
-			fmt.Sprintf("%.1f", r.ServerMicros), bare, fmt.Sprintf("%.1f", r.OwnMicros),
+			fmt.Sprintf("%.1f", r.ServerMicros), engine, bare, fmt.Sprintf("%.1f", r.OwnMicros),
 			fmt.Sprintf("%.1f", r.Memory), fmt.Sprintf("%.1f", r.MemoryPeak), fmt.Sprintf("%.0f", r.ReadyMillis), r.notes(),
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +39,30 @@ func ReadUsage(pid int) (Usage, error) {
 	}
 	u.Resident, u.Peak, err = ParseStatus(string(status))
 	return u, err
+}
+
+// CPUByName is what all running processes with one of these names have used. A name
+// is the program's, up to 15 characters, as in /proc/PID/comm. What ended meanwhile
+// is not in it.
+func CPUByName(names []string) (sum time.Duration) {
+	if len(names) == 0 {
+		return 0
+	}
+	comms, _ := filepath.Glob("/proc/[0-9]*/comm") // the pattern is good
+	for _, file := range comms {
+		name, err := os.ReadFile(file)
+		if err != nil || !slices.Contains(names, strings.TrimSpace(string(name))) {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join(filepath.Dir(file), "stat"))
+		if err != nil {
+			continue
+		}
+		if cpu, err := ParseStat(string(stat)); err == nil {
+			sum += cpu
+		}
+	}
+	return sum
 }
 
 // ParseStat adds user and system time in the text of /proc/PID/stat (proc(5)).

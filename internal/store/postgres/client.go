@@ -32,7 +32,7 @@ func (s *Store) Clients(ctx context.Context) ([]store.Client, error) {
 			i := byNo[c.int(0)]
 			out[i].Secrets = append(out[i].Secrets, store.Secret{
 				ID:         c.text(1),
-				KeyVersion: uint32(c.int(2)), //nolint:gosec // was one when it was stored
+				KeyVersion: uint32(c.int(2)),
 				Hash:       c.bytes(3),
 				CreatedAt:  c.time(4),
 				LastUsedAt: c.time(5),

@@ -44,7 +44,10 @@ func conform(t *testing.T, nodes int) {
 }
 
 // database is an empty database of the test's own.
-func database(tb testing.TB) string { return postgrestest.New(tb) }
+func database(tb testing.TB) string {
+	tb.Helper()
+	return postgrestest.New(tb)
+}
 
 func open(tb testing.TB, cfg postgres.Config) *postgres.Store {
 	tb.Helper()

@@ -41,8 +41,8 @@ func (s *Store) CopyMessages(ctx context.Context, after store.MessageID, limit i
 		t.each(func(c row) {
 			out = append(out, store.MessageRow{
 				ID: c.id(0), Client: c.text(1), Phone: c.id(2), Previous: c.id(3), Challenge: c.id(4),
-				KeyVersion: uint32(c.int(5)), Digits: int(c.int(6)), //nolint:gosec // was one when it was stored
-				Status: store.MessageStatus(c.int(7)), Claims: int(c.int(8)), //nolint:gosec // the same
+				KeyVersion: uint32(c.int(5)), Digits: int(c.int(6)),
+				Status: store.MessageStatus(c.int(7)), Claims: int(c.int(8)),
 				CreatedAt: c.time(9), ExpiresAt: c.time(10), UpdatedAt: c.time(11), VerifiedAt: c.time(12),
 				Route: c.text(13), CarrierRef: c.text(14), Error: c.text(15), Locale: c.text(16),
 			})

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 func (s *Store) Lead(ctx context.Context, name string, f func(context.Context) error) error {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("codeword/" + name)) // never fails
-	key := int64(h.Sum64())                    //nolint:gosec // any 64 bits will do
+	key := int64(h.Sum64())
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -68,8 +69,7 @@ func (s *Store) lead(ctx context.Context, key int64, f func(context.Context) err
 			cancel()
 			if err != nil && ctx.Err() == nil {
 				stop()
-				<-done
-				return false, err
+				return false, errors.Join(err, <-done)
 			}
 		}
 	}

@@ -103,7 +103,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	configure(pc.ConnConfig, cfg.Timeout)
 	pc.AfterConnect = prepareSession
-	pc.MaxConns = int32(min(cfg.Pool, 1000)) //nolint:gosec // bounded
+	pc.MaxConns = int32(min(cfg.Pool, 1000))
 	if err := migrate(ctx, pc.ConnConfig.Copy()); err != nil {
 		return nil, fmt.Errorf("postgres: migrate: %w", err)
 	}
@@ -131,8 +131,12 @@ func configure(c *pgx.ConnConfig, timeout time.Duration) {
 		"application_name": "codeword",
 		"plan_cache_mode":  "force_generic_plan",
 		"enable_seqscan":   "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
-		"jit":               "off",
-		"statement_timeout": ms,
+		"enable_bitmapscan": "off", "enable_material": "off",
+		"jit": "off",
+		// Each statement sees what was committed before it: who has waited for a lock
+		// has to see what its holder wrote.
+		"default_transaction_isolation": "read committed",
+		"statement_timeout":             ms,
 		// A node that dies or stalls with a transaction open must not hold its locks
 		// for long.
 		"idle_in_transaction_session_timeout": ms,

@@ -17,11 +17,11 @@ func (r row) null(col int) bool { return r[col] == nil }
 func (r row) int(col int) int64 {
 	switch v := r[col]; len(v) {
 	case 8:
-		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // two's complement, as the server sent it
+		return int64(binary.BigEndian.Uint64(v))
 	case 4:
-		return int64(int32(binary.BigEndian.Uint32(v))) //nolint:gosec // the same
+		return int64(int32(binary.BigEndian.Uint32(v)))
 	case 2:
-		return int64(int16(binary.BigEndian.Uint16(v))) //nolint:gosec // the same
+		return int64(int16(binary.BigEndian.Uint16(v)))
 	default:
 		return 0
 	}
@@ -49,14 +49,6 @@ func (r row) bytes(col int) []byte {
 
 // micros is a time as a parameter.
 func micros(t time.Time) int64 { return store.Micros(t) }
-
-// microsOrNull is a time as a parameter, NULL for the zero one.
-func microsOrNull(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return store.Micros(t)
-}
 
 // bytesOrNull is a bytea as a parameter, NULL for an empty one.
 func bytesOrNull(b []byte) any {

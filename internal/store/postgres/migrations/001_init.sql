@@ -98,8 +98,9 @@ CREATE TABLE messages (
 	locale       text NOT NULL DEFAULT ''
 ) PARTITION BY RANGE (message_id);
 
-CREATE INDEX messages_due ON messages (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX messages_check ON messages (check_at) WHERE check_at IS NOT NULL;
+-- With the id, so that a claim finds those due at one time in order.
+CREATE INDEX messages_due ON messages (due_at, message_id) WHERE due_at IS NOT NULL;
+CREATE INDEX messages_check ON messages (check_at, message_id) WHERE check_at IS NOT NULL;
 
 CREATE TABLE dispatches (
 	message_id   uuid NOT NULL,
