@@ -28,18 +28,32 @@ has_cc() {
 # has_node: the peers of the tests run in Node.js.
 has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
+# tests ENGINE: CODEWORD_TEST_ENGINES, a list separated by commas, says which
+# engines are tested beside the embedded one; all when it is not set.
+tests() { [[ -z ${CODEWORD_TEST_ENGINES+set} || ,$CODEWORD_TEST_ENGINES, == *,$1,* ]]; }
+
+has_postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
+has_redis() { command -v redis-server >/dev/null || command -v valkey-server >/dev/null; }
+
 has_go || missing+=("Go $MIN_GO or later: https://go.dev/dl/")
 has_cc || packages+=(gcc libc6-dev)
 command -v timeout >/dev/null || packages+=(coreutils)
 has_node || packages+=(nodejs npm)
+if tests postgres; then has_postgres || packages+=(postgresql); fi
+if tests redis; then has_redis || packages+=(redis-server); fi
 
 if ((${#packages[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
   echo "installing: ${packages[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  export RUNLEVEL=1 # the tests start servers of their own; packages start none
   apt-get update -qq && apt-get install -qq -y --no-install-recommends "${packages[@]}" || true
 fi
 has_cc || missing+=("a C compiler with its headers, for the race detector (Debian: apt-get install gcc libc6-dev)")
 command -v timeout >/dev/null || missing+=("the command timeout (Debian: apt-get install coreutils)")
+without="or CODEWORD_TEST_ENGINES=sqlite, to test without"
+if tests postgres; then has_postgres || missing+=("PostgreSQL 15 or later (Debian: apt-get install postgresql), $without"); fi
+if tests redis; then has_redis || missing+=("Redis 7 or Valkey (Debian: apt-get install redis-server), $without"); fi
 has_node || missing+=("Node.js 18 or later with npm, for the peers of the tests (Debian: apt-get install nodejs npm)")
 
 if ((${#missing[@]})); then

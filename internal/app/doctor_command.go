@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"codeword/internal/keyring"
@@ -41,7 +42,7 @@ func tell(findings []store.Finding, s streams) error {
 		mark := "ok  "
 		switch {
 		case f.Err != nil:
-			mark, f.Note = "FAIL", f.Err.Error()
+			mark, f.Note = "FAIL", oneLine(f.Err)
 			failed++
 		case f.Warning:
 			mark = "warn"
@@ -54,6 +55,15 @@ func tell(findings []store.Finding, s streams) error {
 		return fmt.Errorf("%d of %d checks failed", failed, len(findings))
 	}
 	return nil
+}
+
+// oneLine is an error that may be several on one line of the report.
+func oneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
 }
 
 // examine checks the engines, and what is in them.
@@ -78,6 +88,9 @@ func (c *doctorCommand) examine(ctx context.Context, st storage, s streams) []st
 		out = append(out, ephemeral)
 	}
 	defer func() { _ = e.Close() }() // only looked at
+	if err := copied(ctx, e); err != nil {
+		out = append(out, store.Finding{What: "copy", Err: err})
+	}
 	return append(append(out, c.contents(ctx, e, s)...), e.Check(ctx, time.Now)...)
 }
 

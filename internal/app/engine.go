@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"codeword/internal/delivery"
@@ -133,10 +132,4 @@ func openDatabase(ctx context.Context, st storage) (engine, error) {
 		return openSQLite(ctx, st.File)
 	}
 	return openPostgres(ctx, st.Postgres)
-}
-
-// openEphemeral puts the engine of what expires in front of the ledger's, and owns
-// that from then on.
-func openEphemeral(context.Context, storage, engine, func()) (engine, error) {
-	return nil, fmt.Errorf("ephemeral: this release knows no engine for it")
 }

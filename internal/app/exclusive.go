@@ -10,10 +10,9 @@ import (
 // upkeepTurn is the name of the turn that one node has; see node.upkeep.
 const upkeepTurn = "upkeep"
 
-// serverWait is how long a command waits for the turn that a running server has. It
-// is longer than a server takes to notice that the turn is free, so that it is had
-// when a server has just been stopped.
-const serverWait = 7 * time.Second
+// serverWait is how long a command tries to have the turn. One that no server has is
+// had at once; one that has just stopped gave it up with its connection.
+const serverWait = 3 * time.Second
 
 // alone opens a database and runs f while no server runs on it.
 func alone(ctx context.Context, st storage, f func(context.Context, engine) error) error {

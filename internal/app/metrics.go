@@ -68,7 +68,7 @@ func storeMetrics(reg prometheus.Registerer, e engine) {
 			Name: "codeword_store_operations_total", Help: "Operations carried by commits.",
 		}, func() float64 { return float64(e.figures().operations) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "codeword_store_queue_operations", Help: "Operations waiting for the writer.",
+			Name: "codeword_store_queue_operations", Help: "Operations waiting to be committed.",
 		}, func() float64 { return float64(e.figures().queued) }),
 	)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"codeword/internal/store/postgres"
+	"codeword/internal/store/redis"
 )
 
 // storage says which engines run: where what is kept is, and where what expires.
@@ -38,10 +39,7 @@ func parseStorage(database, ephemeral string) (storage, error) {
 		return st, errors.Join(err, errors.New("ephemeral: not known; "+ephemeralForms+", or leave it out to keep everything in the database"))
 	}
 	st.Redis = engineURL{ephemeral}
-	if wrong := st.Redis.check(validateRedis); wrong != nil {
-		err = errors.Join(err, fmt.Errorf("ephemeral: %w", wrong))
-	}
-	return st, err
+	return st, errors.Join(err, named("ephemeral", st.Redis.check(redis.Validate)))
 }
 
 // parseDatabase reads a flag that names a database.
@@ -60,10 +58,21 @@ func parseDatabase(flag, text string) (st storage, err error) {
 	default:
 		err = errors.New("not known; " + databaseForms)
 	}
-	if err != nil {
-		return st, fmt.Errorf("%s: %w", flag, err)
+	return st, named(flag, err)
+}
+
+// named puts a flag's name, in the place of an engine's, before each line of what is
+// wrong with it.
+func named(flag string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return st, nil
+	var errs []error
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		line = strings.TrimPrefix(strings.TrimPrefix(line, "redis: "), "postgres: ")
+		errs = append(errs, fmt.Errorf("%s: %s", flag, line))
+	}
+	return errors.Join(errs...)
 }
 
 // Database tells where the database is, for people.
@@ -178,16 +187,4 @@ func withoutSecrets(text, whole string, secrets []string) string {
 		}
 	}
 	return text
-}
-
-// validateRedis looks at what all forms of the URL have in common.
-func validateRedis(raw string) error {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return errors.New("not a URL")
-	case u.Hostname() == "":
-		return errors.New("names no host; " + ephemeralForms)
-	}
-	return nil
 }

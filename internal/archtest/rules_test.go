@@ -46,8 +46,14 @@ var mayImport = []struct {
 	{"internal/phone", nil, false, "phone is pure rules and tables"},
 	{"internal/store", []string{"internal/guard"}, true, "row types lie below the domain"},
 	{
-		"internal/store/intent", []string{"internal/fault", "internal/guard", "internal/store"},
+		"internal/store/intent",
+		[]string{"internal/fault", "internal/guard", "internal/store"},
 		false, "the rules that the SQL engines share know no engine",
+	},
+	{
+		"internal/ledgercopy",
+		[]string{"internal/store"},
+		false, "a ledger goes through the ports of both sides, whichever engines they are",
 	},
 	{
 		"internal/otp",

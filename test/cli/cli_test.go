@@ -22,6 +22,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"codeword/internal/app"
+	"codeword/internal/store/postgres/postgrestest"
+	"codeword/internal/store/redis/redistest"
 )
 
 func TestMain(m *testing.M) {
@@ -32,6 +34,9 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}})
 }
+
+// engines are the conditions that scripts ask for: "[!postgres] skip".
+var engines = map[string]func() bool{"postgres": postgrestest.Wanted, "redis": redistest.Wanted}
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -53,6 +58,19 @@ func TestScripts(t *testing.T) {
 			"get":     get,
 			"term":    term,
 			"address": address,
+			// postgres NAME sets a variable to the URL of an empty database.
+			"postgres": func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], postgrestest.New(t)) },
+			// redis NAME SETTING… sets a variable to the URL of an empty server with those settings.
+			"redis": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv(args[0], redistest.Single(t, args[1:]...).URL())
+			},
+		},
+		Condition: func(name string) (bool, error) {
+			wanted, ok := engines[name]
+			if !ok {
+				return false, fmt.Errorf("there is no engine %q", name)
+			}
+			return wanted(), nil
 		},
 	})
 }

@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	"codeword/internal/store/postgres/postgrestest"
+	"codeword/internal/store/redis/redistest"
 )
 
 // engineVariable picks the engine of all servers of a test process: "sqlite", which
-// is the default, or "postgres", with two nodes on one database.
+// is the default; "postgres", with two nodes on one database; or "redis", with a
+// Redis beside that.
 const engineVariable = "CODEWORD_TEST_ENGINE"
 
 // engine is what servers run on.
@@ -30,6 +32,10 @@ func engineFor(tb testing.TB, opts Options) engine {
 		return engine{nodes: 1}
 	case "postgres":
 		return onPostgres(postgrestest.New(tb))
+	case "redis":
+		e, url := onPostgres(postgrestest.New(tb)), redistest.New(tb)
+		e.env = append(e.env, "CODEWORD_DEV_EPHEMERAL="+url, "CODEWORD_EPHEMERAL="+url)
+		return e
 	default:
 		tb.Fatalf("%s: no engine is called %q", engineVariable, name)
 		return engine{}
@@ -42,6 +48,10 @@ func onPostgres(url string) engine {
 
 // Shared tells whether servers run on an engine that several nodes share.
 func Shared() bool { return os.Getenv(engineVariable) != "" && os.Getenv(engineVariable) != "sqlite" }
+
+// HasIntake tells whether the inbox sees an accepted message only after a node has
+// moved it: at once, or seconds later when the node that accepted it was killed.
+func HasIntake() bool { return os.Getenv(engineVariable) == "redis" }
 
 // Database is the URL of the PostgreSQL database that the nodes share; empty for
 // the embedded engine.

@@ -35,13 +35,20 @@ func newCommitter(s *Store) *committer {
 	return &committer{store: s, rows: newRows(uuid.New())}
 }
 
+// groupTries is how often a group is tried as a whole that lost against another
+// transaction. Mostly a row appeared since it looked, and it sees that the next time.
+const groupTries = 3
+
 // commit carries out a group as one transaction. When that fails for what one of
-// them, or another transaction, did, each gets a transaction of its own, so that
-// none suffers for another.
+// them, or again and again for what another transaction did, each gets a transaction
+// of its own, so that none suffers for another.
 func (c *committer) commit(ops []op, results []error) {
 	c.store.commits.Add(1)
 	c.store.operations.Add(int64(len(ops)))
 	err := c.transaction(ops, results)
+	for try := 1; worthRepeating(err) && try < groupTries; try++ {
+		err = c.transaction(ops, results)
+	}
 	if err == nil {
 		return
 	}

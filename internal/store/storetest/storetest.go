@@ -88,6 +88,9 @@ const (
 	// AtomicGrant means that a code is consumed if and only if its session was created,
 	// even when the engine fails in between.
 	AtomicGrant Capability = "atomic grant"
+	// CountedSweep means that what expires is removed by SweepExpired, and counted,
+	// rather than by the server's own clock.
+	CountedSweep Capability = "counted sweep"
 )
 
 // Engine is an engine under test.

@@ -15,7 +15,7 @@ func sweepChecks() []check {
 	return []check{
 		{name: "an empty round ends", run: sweepsEmpty, alone: true},
 		{name: "nothing alive is removed", run: sweepsNothingAlive, alone: true},
-		{name: "what has expired is removed, in slices", run: sweepsExpired, alone: true},
+		{name: "what has expired is removed, in slices", run: sweepsExpired, alone: true, needs: CountedSweep},
 		{name: "a queued message outlives its retention", run: sweepKeepsQueued, alone: true},
 		{name: "a message goes with its history", run: sweepHistory, alone: true},
 		{name: "a receipt that matches nothing goes after a day", run: sweepEarly, alone: true},

@@ -1,0 +1,519 @@
+#!lua name=codeword_v1
+
+-- All that happens to one key, or to the keys of one phone, in one step each. Times
+-- are Unix microseconds, always the caller's; limits are in nanoseconds and count
+-- from the caller's present, so that every figure is a whole number below 2^53.
+
+local SLACK = 10 * 60 * 1000 -- ms that a key outlives its use: clocks differ
+local LONGEST = 32 * 24 * 3600 * 1000 -- ms; a clock that ran ahead keeps nothing longer
+local LIVE = 16 -- challenges of a phone
+local EVENTS = 128 -- the largest window
+
+-- The fence names the life of this primary: its process, and its time as primary.
+-- What was written under another one may be older than what was acknowledged. A
+-- process that was a replica meanwhile has a new replication id and tells the one
+-- that it followed; an id that changed otherwise, since the first replica came or the
+-- last one has long gone, begins no new life. It is asked for every 50 ms: nobody can
+-- go to another primary and come back in less.
+local run, life, seen, asked
+
+local function field(info, name) return string.match(info, name .. ':(%x+)') or '' end
+
+local function fence()
+  local t = redis.call('TIME')
+  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  if not asked or now < asked or now - asked >= 50 then
+    run = run or string.sub(field(redis.call('INFO', 'server'), 'run_id'), 1, 16)
+    local info = redis.call('INFO', 'replication')
+    local id = field(info, 'master_replid')
+    if not life or id ~= seen and string.find(field(info, 'master_replid2'), '[^0]') then
+      life = string.sub(id, 1, 16)
+    end
+    seen, asked = id, now
+  end
+  return run .. life
+end
+
+local function int(n) return string.format('%.0f', n) end
+
+-- ttl is how long, in ms, to keep what is of use until a time.
+local function ttl(now, til)
+  return int(math.max(1, math.min(math.ceil((til - now) / 1000), LONGEST)) + SLACK)
+end
+
+-- take is Bucket.Take of package guard. It returns the theoretical arrival time to
+-- store, or false and the wait in nanoseconds.
+local function take(now, stored, burst, every)
+  if burst <= 0 or every <= 0 then return now end
+  local ahead = math.max(0, math.min((stored - now) * 1000, burst * every))
+  local tolerance = (burst - 1) * every
+  if ahead > tolerance then return false, ahead - tolerance end
+  return now + math.floor((ahead + every) / 1000)
+end
+
+-- live is Window.live of package guard: a log of milliseconds without what has left
+-- the window, and with nothing from the future.
+local function live(now, log, period)
+  local out, n = {}, #log
+  local latest = math.floor(now / 1000)
+  local oldest = math.floor((now - math.ceil(period / 1000)) / 1000)
+  local first = n + 1
+  for i = n, math.max(1, n - EVENTS + 1), -1 do
+    latest = math.min(latest, log[i])
+    if latest <= oldest then break end
+    out[i], first = latest, i
+  end
+  local packed = {}
+  for i = first, n do packed[#packed + 1] = out[i] end
+  return packed
+end
+
+-- admit is Window.Admit of package guard: the wait in nanoseconds, nil for none.
+local function admit(now, log, max, period)
+  if max <= 0 or period <= 0 then return nil end
+  local kept = live(now, log, period)
+  if #kept < max then return nil end
+  return math.min((kept[#kept - max + 1] * 1000 - now) * 1000 + period, period)
+end
+
+-- record is Window.Record of package guard.
+local function record(now, log, max, period)
+  if max <= 0 or period <= 0 then return {} end
+  local kept = live(now, log, period)
+  while #kept + 1 > max do table.remove(kept, 1) end
+  kept[#kept + 1] = math.floor(now / 1000)
+  return kept
+end
+
+-- A phone is a table: b the burst limit's arrival time, d and x the logs of sends
+-- and of failures, t the times of guesses that are being judged, c its challenges,
+-- oldest first, f their fence, s the sealed number, u until when it is of use. A
+-- challenge is a table of the fields below.
+local ID, VERSION, DIGITS, CREATED, EXPIRES, BINDING, ATTEMPTS, PENDING, RETIRED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+
+local function load(key)
+  local raw = redis.call('GET', key)
+  if not raw then return nil end
+  local p = cmsgpack.unpack(raw)
+  local f = fence()
+  if p.f ~= f then p.f, p.c = f, {} end
+  return p
+end
+
+-- failures are those of a phone, with the guesses that may become some.
+local function failures(p)
+  if #p.t == 0 then return p.x end
+  local all = {}
+  for _, log in ipairs({ p.x, p.t }) do
+    for _, at in ipairs(log) do all[#all + 1] = at end
+  end
+  table.sort(all)
+  return all
+end
+
+local function save(key, p, now, til)
+  p.u = math.max(p.u, til)
+  redis.call('SET', key, cmsgpack.pack(p), 'PX', ttl(now, p.u))
+end
+
+local function find(p, test)
+  for i, c in ipairs(p.c) do
+    if test(c) then return c, i end
+  end
+end
+
+local function bound(p, binding)
+  return find(p, function(c) return c[BINDING] == binding and c[RETIRED] == 0 end)
+end
+
+local function prune(p, now)
+  local out = {}
+  for _, c in ipairs(p.c) do
+    if c[EXPIRES] > now then out[#out + 1] = c end
+  end
+  p.c = out
+end
+
+-- full: all attempts are used up, or will be by guesses that are being judged.
+local function full(c, max) return c[ATTEMPTS] + c[PENDING] >= max end
+
+-- bounded makes room for one more of a kind; the oldest goes.
+local function bounded(p, retired)
+  local n, oldest = 0, nil
+  for i, c in ipairs(p.c) do
+    if c[RETIRED] == retired then
+      n, oldest = n + 1, oldest or i
+    end
+  end
+  if n >= LIVE then table.remove(p.c, oldest) end
+end
+
+-- put adds a challenge in place of the one that has its binding. Guesses at that one
+-- may still be judged: it stays for them alone.
+local function put(p, new)
+  local old, at = bound(p, new[BINDING])
+  if old then
+    table.remove(p.c, at)
+    if old[PENDING] > 0 then
+      bounded(p, 1)
+      old[RETIRED] = 1
+      p.c[#p.c + 1] = old
+    end
+  end
+  bounded(p, 0)
+  p.c[#p.c + 1] = new
+end
+
+local function told(c)
+  return { 'started', c[ID], int(c[VERSION]), int(c[DIGITS]), int(c[CREATED]), int(c[EXPIRES]), c[BINDING], int(c[ATTEMPTS]) }
+end
+
+-- numbers reads arguments from..to.
+local function numbers(args, from, to)
+  local out = {}
+  for i = from, to do out[#out + 1] = tonumber(args[i]) end
+  return unpack(out)
+end
+
+-- charge takes one event from a limit: {1, arrival time, the one before} or {0, wait}.
+local function charge(keys, args)
+  local now, burst, every = numbers(args, 1, 3)
+  local stored = tonumber(redis.call('GET', keys[1]) or 0)
+  local tat, wait = take(now, stored, burst, every)
+  if not tat then return { 0, wait } end
+  redis.call('SET', keys[1], int(tat), 'PX', ttl(now, tat))
+  return { 1, tat, stored }
+end
+
+-- give undoes a charge: exactly when nothing came between, else by one event.
+local function give(keys, args)
+  local now, tat, before, every = numbers(args, 1, 4)
+  local stored = tonumber(redis.call('GET', keys[1]) or 0)
+  local back = before
+  if stored ~= tat then back = stored - math.floor(every / 1000) end
+  if back <= 0 or stored == 0 then
+    redis.call('DEL', keys[1])
+  else
+    redis.call('SET', keys[1], int(back), 'PX', ttl(now, back))
+  end
+  return 1
+end
+
+-- reserve notes who uses an idempotency key: 1, or 0 when it was used with another
+-- body. A reservation stays unless everybody who made it released it.
+local function reserve(keys, args)
+  local now, expires = numbers(args, 1, 2)
+  local raw = redis.call('GET', keys[1])
+  local r = raw and cmsgpack.unpack(raw)
+  if not r or r[2] <= now then r = { args[3], expires, 0 } end
+  if r[1] ~= args[3] then return 0 end
+  r[3] = r[3] + 1
+  redis.call('SET', keys[1], cmsgpack.pack(r), 'PX', ttl(now, r[2]))
+  return 1
+end
+
+local function release(keys, args)
+  local raw = redis.call('GET', keys[1])
+  local r = raw and cmsgpack.unpack(raw)
+  if not r or r[1] ~= args[1] then return 0 end
+  r[3] = r[3] - 1
+  if r[3] <= 0 then return redis.call('DEL', keys[1]) end
+  redis.call('SET', keys[1], cmsgpack.pack(r), 'KEEPTTL')
+  return 0
+end
+
+-- refused picks the refusal of the phone's limits with the longest wait.
+local function refused(p, now, limits)
+  local name, wait = nil, 0
+  local tat, ahead = take(now, p.b, limits.burst, limits.every)
+  if not tat then name, wait = 'burst', ahead end
+  local day = admit(now, p.d, limits.sends, limits.day)
+  if day and (not name or day > wait) then name, wait = 'day', day end
+  local misses = admit(now, failures(p), limits.misses, limits.period)
+  if misses and (not name or misses > wait) then name, wait = 'failures', misses end
+  return tat, name, wait
+end
+
+-- enqueue logs the message of a send for the ledger.
+local function enqueue(stream, now, c, args)
+  redis.call('XADD', stream, '*',
+    'c', args[14], 'p', args[15], 's', args[16], 'm', args[17], 'l', args[18], 'h', c[ID], 'v', int(c[VERSION]),
+    'd', int(c[DIGITS]), 't', int(now), 'e', int(c[EXPIRES]))
+  redis.call('PEXPIRE', stream, int(LONGEST))
+end
+
+-- start passes the phone's limits, joins or starts a challenge and queues a message.
+-- Keys: the phone, the stream of its group, and the idempotency key's record, if any.
+-- With dry it only tells what would be.
+local function start(keys, args)
+  local now, dry, limited, version, digits, created, expires, max = numbers(args, 1, 8)
+  if keys[3] then
+    local raw = redis.call('GET', keys[3])
+    local done = raw and cmsgpack.unpack(raw)
+    if done and done[2] > now then
+      return { done[1] == args[12] and 'replayed' or 'mismatch' }
+    end
+  end
+  local p = load(keys[1]) or { b = 0, d = {}, x = {}, t = {}, c = {}, f = fence(), u = 0 }
+  local til = now
+  if limited == 1 then
+    local l = {}
+    l.burst, l.every, l.sends, l.day, l.misses, l.period = numbers(args, 19, 24)
+    local tat, name, wait = refused(p, now, l)
+    if name then return { 'refused', name, int(wait) } end
+    p.b = tat
+    p.d = record(now, p.d, l.sends, l.day)
+    til = math.max(tat, #p.d > 0 and now + l.day / 1000 or 0)
+  end
+  if dry == 1 then return { 'passed' } end
+  prune(p, now)
+  local c = bound(p, args[11])
+  if not c or full(c, max) or c[DIGITS] ~= digits then
+    c = { args[10], version, digits, created, expires, args[11], tonumber(args[9]), 0, 0 }
+    put(p, c)
+  end
+  p.s = args[16]
+  enqueue(keys[2], now, c, args)
+  save(keys[1], p, now, math.max(til, c[EXPIRES]))
+  if keys[3] then
+    redis.call('SET', keys[3], cmsgpack.pack({ args[12], tonumber(args[13]) }), 'PX', ttl(now, tonumber(args[13])))
+  end
+  return told(c)
+end
+
+-- open returns the challenge that a guess is for: the one bound to the caller if that
+-- takes guesses, else the one that nobody is bound to. When there is none it says why.
+local function open(p, binding, now, max)
+  local why
+  for _, b in ipairs(binding == '' and { '' } or { binding, '' }) do
+    local c = bound(p, b)
+    local dead = 'no challenge'
+    if c and c[EXPIRES] <= now then
+      dead = 'challenge has expired'
+    elseif c and full(c, max) then
+      dead = 'challenge is locked'
+    elseif c then
+      return c
+    end
+    why = why or dead
+  end
+  return nil, why
+end
+
+-- hand notes a ticket for a guess at a challenge.
+local function hand(key, p, c, now, misses, period)
+  c[PENDING] = c[PENDING] + 1
+  local til = now
+  if misses > 0 and period > 0 then
+    p.t, til = record(now, p.t, misses, period), now + period / 1000
+  end
+  save(key, p, now, til)
+end
+
+-- imitate does to a decoy what ticket does to a phone, so that a guess at nothing
+-- takes as long as one that counts. Its ticket is settled like any other.
+local DECOY = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+
+local function imitate(key, now, misses, period, why)
+  local p = load(key) or { b = 0, d = {}, x = {}, t = {}, c = {}, f = fence(), u = 0, s = string.rep('\0', 48) }
+  p.c, p.x = { { DECOY, 1, 6, now, now, '', 0, 0, 0 } }, {}
+  admit(now, failures(p), misses, period)
+  hand(key, p, p.c[1], now, misses, period)
+  return { 'dead', why }
+end
+
+-- ticket lets one guess be judged. Until it is settled it counts as a failure. Keys:
+-- the phone, and the decoy of its part.
+local function ticket(keys, args)
+  local now, max, misses, period = numbers(args, 1, 4)
+  local p = load(keys[1])
+  if not p then return imitate(keys[2], now, misses, period, 'phone is unknown') end
+  local wait = admit(now, failures(p), misses, period)
+  if wait then return { 'refused', 'failures', int(wait) } end
+  local c, why = open(p, args[5], now, max)
+  if not c then return imitate(keys[2], now, misses, period, why) end
+  local answer = told(c)
+  hand(keys[1], p, c, now, misses, period)
+  return answer
+end
+
+-- judged takes a ticket's time out of those that are being judged.
+local function judged(p, now)
+  local at = math.floor(now / 1000)
+  for i = #p.t, 1, -1 do
+    if p.t[i] <= at then return table.remove(p.t, i) end
+  end
+end
+
+-- settle ends a ticket: {'right', the sealed number}, or {'wrong', whether another
+-- guess makes sense}.
+local function settle(keys, args)
+  local now, right, max, misses, period = numbers(args, 1, 5)
+  local p = load(keys[1])
+  if not p then return { 'wrong', 0 } end
+  local limited = misses > 0 and period > 0
+  if limited then judged(p, now) end
+  local c, i = find(p, function(c) return c[ID] == args[6] end)
+  local answer = { 'wrong', 0 }
+  if c then table.remove(p.c, i) end
+  if c and right == 1 then
+    prune(p, now)
+    answer = { 'right', p.s }
+  elseif c then
+    c[PENDING], c[ATTEMPTS] = c[PENDING] - 1, c[ATTEMPTS] + 1
+    if c[RETIRED] == 0 or c[PENDING] > 0 then p.c[#p.c + 1] = c end
+    if limited then p.x = record(now, p.x, misses, period) end
+    if c[ATTEMPTS] < max and not admit(now, failures(p), misses, period) then answer[2] = 1 end
+  end
+  -- Without a challenge, which was used or forgotten, there was nothing to guess at.
+  save(keys[1], p, now, now)
+  return answer
+end
+
+-- known tells whether a phone was sent to lately.
+local function known(keys) return redis.call('EXISTS', keys[1]) end
+
+-- holds tells of a challenge whether its code may still be used.
+local function holds(keys, args)
+  local p = load(keys[1])
+  local c = p and find(p, function(c) return c[ID] == args[1] and c[RETIRED] == 0 end)
+  return c and 1 or 0
+end
+
+-- uses tells whether a phone has a live challenge of a version of the code key.
+local function uses(keys, args)
+  local now, version = numbers(args, 1, 2)
+  local p = load(keys[1])
+  local c = p and find(p, function(c) return c[VERSION] == version and c[EXPIRES] > now end)
+  return c and 1 or 0
+end
+
+-- A session is an array: its fence, its end, and what the caller told of it (client,
+-- user, phone, amr, auth time, created, issuer, subject).
+local function session(key, now)
+  local raw = redis.call('GET', key)
+  local s = raw and cmsgpack.unpack(raw)
+  if not s or s[2] <= now or s[1] ~= fence() then return nil end
+  return s
+end
+
+local function keep(key, now, s)
+  redis.call('SET', key, cmsgpack.pack(s), 'PX', ttl(now, s[2]))
+  return 1
+end
+
+local function session_get(keys, args)
+  local s = session(keys[1], tonumber(args[1]))
+  if not s then return {} end
+  s[2] = int(s[2])
+  return s
+end
+
+local function session_put(keys, args)
+  local now = tonumber(args[1])
+  if session(keys[1], now) then return 0 end
+  local s = { fence(), tonumber(args[2]) }
+  for i = 3, 10 do s[i] = args[i] end
+  return keep(keys[1], now, s)
+end
+
+-- session_upgrade changes what a verification says anew; never another client's.
+local function session_upgrade(keys, args)
+  local now = tonumber(args[1])
+  local s = session(keys[1], now)
+  if not s or s[3] ~= args[3] then return 0 end
+  s[2] = math.max(s[2], tonumber(args[2]))
+  s[5], s[6], s[7] = args[5], args[6], args[7]
+  return keep(keys[1], now, s)
+end
+
+local function session_touch(keys, args)
+  local now, expires = numbers(args, 1, 2)
+  local s = session(keys[1], now)
+  if not s or s[2] >= expires then return 0 end
+  s[2] = expires
+  return keep(keys[1], now, s)
+end
+
+local function session_revoke(keys) return redis.call('DEL', keys[1]) end
+
+-- passed tells whether a stream has nothing left that was there when its newest entry
+-- was asked for, with an empty id: {1 or 0, that entry's id}.
+local function passed(keys, args)
+  if args[1] ~= '' then
+    return { #redis.call('XRANGE', keys[1], '-', args[1], 'COUNT', 1) == 0 and 1 or 0, args[1] }
+  end
+  local newest = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
+  if not newest then return { 1, '' } end
+  return { 0, newest[1] }
+end
+
+-- pad writes something durable.
+local function pad(keys)
+  redis.call('SET', keys[1], '', 'PX', int(SLACK))
+  return 1
+end
+
+-- collect hands entries of a stream to a node: new ones, and those that another node
+-- has had for too long.
+local function collect(keys, args)
+  local count, idle = numbers(args, 2, 3)
+  fence() -- so that it is asked for now and then
+  if redis.call('EXISTS', keys[1]) == 0 then return {} end
+  local function claim()
+    return redis.pcall('XAUTOCLAIM', keys[1], 'ledger', args[1], int(idle), '0', 'COUNT', int(count))
+  end
+  local old = claim()
+  if old.err then
+    if not string.find(old.err, 'NOGROUP', 1, true) then return redis.error_reply(old.err) end
+    redis.call('XGROUP', 'CREATE', keys[1], 'ledger', '0')
+    old = claim()
+  end
+  local out = {}
+  for _, e in ipairs(old[2]) do
+    if e and e[2] then out[#out + 1] = e end
+  end
+  if #out < count then
+    local new = redis.call('XREADGROUP', 'GROUP', 'ledger', args[1], 'COUNT', int(count - #out), 'STREAMS', keys[1], '>')
+    for _, e in ipairs(new and new[1] and new[1][2] or {}) do out[#out + 1] = e end
+  end
+  return out
+end
+
+-- done forgets entries that the ledger has.
+local function done(keys, args)
+  redis.call('XACK', keys[1], 'ledger', unpack(args))
+  return redis.call('XDEL', keys[1], unpack(args))
+end
+
+-- backlog tells how many entries wait, and the oldest.
+local function backlog(keys)
+  if redis.call('EXISTS', keys[1]) == 0 then return { 0, {} } end
+  return { redis.call('XLEN', keys[1]), redis.call('XRANGE', keys[1], '-', '+', 'COUNT', 1) }
+end
+
+local function register(name, f, flags)
+  redis.register_function({ function_name = 'codeword_v1_' .. name, callback = f, flags = flags })
+end
+
+register('charge', charge)
+register('give', give, { 'allow-oom' })
+register('reserve', reserve)
+register('release', release, { 'allow-oom' })
+register('start', start)
+register('ticket', ticket)
+register('settle', settle, { 'allow-oom' })
+register('known', known, { 'no-writes' })
+register('holds', holds, { 'no-writes' })
+register('uses', uses, { 'no-writes' })
+register('session_get', session_get, { 'no-writes' })
+register('session_put', session_put)
+register('session_upgrade', session_upgrade)
+register('session_touch', session_touch)
+register('session_revoke', session_revoke, { 'allow-oom' })
+register('pad', pad)
+register('fence', function() return fence() end, { 'no-writes' })
+register('collect', collect, { 'allow-oom' })
+register('done', done, { 'allow-oom' })
+register('backlog', backlog, { 'no-writes' })
+register('passed', passed, { 'no-writes' })

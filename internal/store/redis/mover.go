@@ -1,0 +1,254 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+const (
+	// moveBatch is how many entries one part hands out at once.
+	moveBatch = 128
+	// moveIdle is how long a node may keep an entry before another one takes it over.
+	moveIdle = 5 * time.Second
+	// scanEvery is how often a node looks at all parts: for what others left, and for
+	// what was added while nobody was told.
+	scanEvery = time.Second
+	// movePause is between two tries while the ledger is away.
+	movePause = 200 * time.Millisecond
+)
+
+// mover puts accepted messages from the streams into the ledger. Each node moves what
+// it accepted itself, at once, and now and then what others left behind.
+type mover struct {
+	store *Store
+	// name is the node's among those that read the streams.
+	name  string
+	woken chan struct{}
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+
+	// held are entries in hand that the ledger would not take: it was away. Until it
+	// has them no others are taken. They are the loop's alone.
+	held []entry
+
+	mu    sync.Mutex
+	hints map[byte]bool
+}
+
+func newMover(s *Store) *mover {
+	ctx, stop := context.WithCancel(context.Background())
+	m := &mover{store: s, name: rand.Text(), woken: make(chan struct{}, 1), stop: stop, hints: make(map[byte]bool)}
+	m.ended.Go(func() { m.run(ctx) })
+	return m
+}
+
+func (m *mover) close() {
+	m.stop()
+	m.ended.Wait()
+}
+
+// hint says that a part has a new entry.
+func (m *mover) hint(part byte) {
+	m.mu.Lock()
+	m.hints[part] = true
+	m.mu.Unlock()
+	select {
+	case m.woken <- struct{}{}:
+	default:
+	}
+}
+
+// hinted takes all hints.
+func (m *mover) hinted() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]byte, 0, len(m.hints))
+	for part := range m.hints {
+		out = append(out, part)
+	}
+	clear(m.hints)
+	return out
+}
+
+func allParts() []byte {
+	out := make([]byte, groups)
+	for i := range out {
+		out[i] = byte(i)
+	}
+	return out
+}
+
+func (m *mover) run(ctx context.Context) {
+	tick := time.NewTicker(scanEvery)
+	defer tick.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.woken:
+			err = m.move(ctx, m.hinted())
+		case <-tick.C:
+			err = m.move(ctx, allParts())
+		}
+		if err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(movePause):
+		}
+	}
+}
+
+// entry is one of a stream.
+type entry struct {
+	part    byte
+	id      string
+	message store.Accepted
+	broken  bool
+}
+
+// move moves the entries of some parts, until they have no more or the ledger does
+// not take them.
+func (m *mover) move(ctx context.Context, parts []byte) error {
+	if err := m.deliver(ctx, m.held); err != nil {
+		return err
+	}
+	for len(parts) > 0 && ctx.Err() == nil {
+		entries, err := m.collect(ctx, parts, moveIdle)
+		if err := first(m.deliver(ctx, entries), err); err != nil {
+			return err
+		}
+		parts = full(entries)
+	}
+	return nil
+}
+
+// deliver gives entries to the ledger and keeps in hand what it does not take.
+func (m *mover) deliver(ctx context.Context, entries []entry) (err error) {
+	m.held = nil
+	if len(entries) == 0 {
+		return nil
+	}
+	m.held, err = m.queue(ctx, entries)
+	if len(m.held) < len(entries) {
+		m.store.cfg.Moved()
+	}
+	return err
+}
+
+// full are the parts that handed out as much as they may, and so may have more.
+func full(entries []entry) (out []byte) {
+	counts := make(map[byte]int)
+	for i := range entries {
+		part := entries[i].part
+		if counts[part]++; counts[part] == moveBatch {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// collect takes entries of some parts: new ones, and those that another node has had
+// for longer than idle.
+func (m *mover) collect(ctx context.Context, parts []byte, idle time.Duration) (out []entry, err error) {
+	calls := make([]invocation, len(parts))
+	for i, part := range parts {
+		calls[i] = invocation{"collect", []string{m.store.streamKey(part)}, []string{m.name, itoa(moveBatch), itoa(idle.Milliseconds())}}
+	}
+	for i, a := range m.store.invokeAll(ctx, calls) {
+		if a.err != nil {
+			err = a.err
+			continue
+		}
+		got, bad := a.message.AsXRange()
+		if bad != nil {
+			err = unavailable("answered otherwise than agreed", bad)
+		}
+		for _, e := range got {
+			out = append(out, parseEntry(parts[i], e))
+		}
+	}
+	return out, err
+}
+
+func parseEntry(part byte, e rueidis.XRangeEntry) entry {
+	f := e.FieldValues
+	out := entry{part: part, id: e.ID, message: store.Accepted{
+		Client: f["c"], Sealed: []byte(f["s"]), Locale: f["l"],
+		KeyVersion: uint32(atoi(f["v"])),
+		Digits:     int(atoi(f["d"])),
+		CreatedAt:  store.FromMicros(atoi(f["t"])), ExpiresAt: store.FromMicros(atoi(f["e"])),
+	}}
+	for name, id := range map[string]*[16]byte{
+		"m": (*[16]byte)(&out.message.ID), "p": (*[16]byte)(&out.message.Phone), "h": (*[16]byte)(&out.message.Challenge),
+	} {
+		if copy(id[:], f[name]) < len(id) {
+			out.broken = true
+		}
+	}
+	return out
+}
+
+// queue gives entries to the ledger, forgets those that it took, and returns the
+// others. A batch that it refuses is given one by one, so that one entry holds up no
+// other. What the ledger can never take is forgotten, too.
+func (m *mover) queue(ctx context.Context, entries []entry) (left []entry, err error) {
+	good := make([]store.Accepted, 0, len(entries))
+	for i := range entries {
+		if !entries[i].broken {
+			good = append(good, entries[i].message)
+		}
+	}
+	done := entries
+	switch err = m.store.QueueMessages(ctx, good); {
+	case err == nil || fault.Is(err, fault.NotFound): // of a client that is not stored
+		err = nil
+	case fault.Is(err, fault.Unavailable):
+		return entries, err
+	default:
+		done, left, err = m.queueEach(ctx, entries)
+	}
+	m.forget(ctx, done)
+	return left, err
+}
+
+func (m *mover) queueEach(ctx context.Context, entries []entry) (done, left []entry, err error) {
+	for i := range entries {
+		var one error
+		if !entries[i].broken {
+			one = m.store.QueueMessages(ctx, []store.Accepted{entries[i].message})
+		}
+		if fault.Is(one, fault.Unavailable) {
+			left, err = append(left, entries[i]), one
+		} else {
+			done = append(done, entries[i])
+		}
+	}
+	return done, left, err
+}
+
+// forget removes entries from the streams.
+func (m *mover) forget(ctx context.Context, entries []entry) {
+	byPart := make(map[byte][]string)
+	for i := range entries {
+		byPart[entries[i].part] = append(byPart[entries[i].part], entries[i].id)
+	}
+	calls := make([]invocation, 0, len(byPart))
+	for part, ids := range byPart {
+		calls = append(calls, invocation{"done", []string{m.store.streamKey(part)}, ids})
+	}
+	if len(calls) > 0 {
+		// One that is not forgotten is moved again, which changes nothing.
+		m.store.invokeAll(context.WithoutCancel(ctx), calls)
+	}
+}

@@ -1,0 +1,141 @@
+package redis_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"codeword/internal/store"
+	"codeword/internal/store/redis"
+	"codeword/internal/store/redis/redistest"
+)
+
+// TestMoved: what was accepted comes into the ledger at once, and delivery is told.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	var told atomic.Int64
+	l := withClient(t)
+	s := open(t, redis.Config{URL: redistest.New(t), Ledger: l, Moved: func() { told.Add(1) }})
+	phone := store.PhoneID(random())
+	mustSend(t, s, phone)
+	began := time.Now()
+	eventually(t, "the message is in the ledger", func() bool { return logged(t, l, phone) == 1 })
+	eventually(t, "delivery is told", func() bool { return told.Load() == 1 })
+	t.Logf("after %v", time.Since(began))
+}
+
+// TestLedgerAway: what was accepted while the ledger was away waits for it.
+func TestLedgerAway(t *testing.T) {
+	t.Parallel()
+	l := &shaky{Store: withClient(t)}
+	l.away.Store(true)
+	s := open(t, redis.Config{URL: redistest.New(t), Ledger: l})
+	phones := make([]store.PhoneID, 20)
+	for i := range phones {
+		phones[i] = random()
+		mustSend(t, s, phones[i])
+		mustSend(t, s, phones[i])
+	}
+	eventually(t, "the mover tries", func() bool { return l.calls.Load() > 1 })
+	if q, err := s.QueueStats(t.Context()); err != nil || q.Depth != 40 || !q.Oldest.Equal(moment(0)) {
+		t.Errorf("queue %+v, %v; want 40 messages", q, err)
+	}
+	l.away.Store(false)
+	for _, phone := range phones {
+		eventually(t, "its messages are in the ledger", func() bool { return logged(t, l, phone) == 2 })
+	}
+	eventually(t, "the streams are empty", func() bool {
+		q, err := s.QueueStats(context.Background())
+		return err == nil && q.Depth == 40 // all in the ledger
+	})
+}
+
+// TestTakeover: what a node had in hand when it died is moved by another one.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	url := redistest.New(t)
+	first := &shaky{Store: withClient(t)}
+	first.away.Store(true)
+	dies := open(t, redis.Config{URL: url, Ledger: first})
+	phone := store.PhoneID(random())
+	mustSend(t, dies, phone)
+	eventually(t, "the node has it in hand", func() bool { return first.calls.Load() > 0 })
+	if err := dies.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := withClient(t)
+	s := open(t, redis.Config{URL: url, Ledger: second})
+	eventually(t, "the other node has moved it", func() bool { return logged(t, second, phone) == 1 })
+	if q, err := s.QueueStats(t.Context()); err != nil || q.Depth != 1 {
+		t.Errorf("queue %+v, %v", q, err)
+	}
+}
+
+// TestPoison: an entry that the ledger never takes, or that nobody can read, holds up
+// no other.
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	server := redistest.Single(t)
+	l := &shaky{Store: withClient(t)}
+	l.away.Store(true)
+	s := open(t, redis.Config{URL: server.URL(), Ledger: l})
+	phone := store.PhoneID(random())
+	sends := []store.Start{sendTo(phone, moment(0)), sendTo(phone, moment(1)), sendTo(phone, moment(2))}
+	l.poison.Store(&sends[1].Message)
+	stranger := sendTo(phone, moment(3))
+	for i := range sends {
+		if _, err := s.StartChallenge(t.Context(), sends[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream := s.StreamKey(phone)
+	server.Do(t, "XADD", stream, "*", "what", "is this")
+	server.Do(t, "XADD", stream, "*", "c", "nobody", "m", string(stranger.Message[:]), "p", string(phone[:]), "h", string(phone[:]))
+	l.away.Store(false)
+	eventually(t, "the others are in the ledger", func() bool { return logged(t, l, phone) == 2 })
+	eventually(t, "the stream is empty", func() bool {
+		length := server.Do(t, "XLEN", stream)
+		n, err := length.AsInt64()
+		return err == nil && n == 0
+	})
+}
+
+// TestNodesMoveTogether: several nodes move one intake; each message is logged once.
+func TestNodesMoveTogether(t *testing.T) {
+	t.Parallel()
+	url, l := redistest.New(t), withClient(t)
+	shared := keptOpen{l}
+	nodes := []*redis.Store{open(t, redis.Config{URL: url, Ledger: shared}), open(t, redis.Config{URL: url, Ledger: shared})}
+	t.Cleanup(func() { _ = l.Close() }) // before the nodes, which do not
+	phones := make([]store.PhoneID, 10)
+	for i := range phones {
+		phones[i] = random()
+	}
+	for n := range 30 {
+		for _, phone := range phones {
+			mustSend(t, nodes[n%2], phone)
+		}
+	}
+	for _, phone := range phones {
+		eventually(t, "all its messages are in the ledger", func() bool { return logged(t, l, phone) >= 30 })
+		page, err := l.Messages(t.Context(), store.MessageQuery{Clients: []string{client}, Phones: []store.PhoneID{phone}, Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := make([]store.MessageID, 0, len(page.Messages))
+		for _, m := range page.Messages {
+			ids = append(ids, m.ID)
+		}
+		slices.SortFunc(ids, func(a, b store.MessageID) int { return slices.Compare(a[:], b[:]) })
+		if n := len(slices.Compact(ids)); n != 30 {
+			t.Errorf("%d messages, want 30", n)
+		}
+	}
+}
+
+// keptOpen is a ledger that several nodes use.
+type keptOpen struct{ redis.Ledger }
+
+func (keptOpen) Close() error { return nil }
