@@ -275,13 +275,7 @@ func (s *Server) CreateClient(name string, live bool, settings string) Credentia
 	}
 }
 
-// CreateClient adds a client to the instance whose data is in a directory. A
-// server that runs on it learns of the client within a second.
-func CreateClient(tb testing.TB, data, name string, live bool, settings string) Credentials {
-	tb.Helper()
-	return createClient(tb, nil, data, name, live, settings)
-}
-
+// createClient adds a client to the instance whose data is in a directory.
 func createClient(tb testing.TB, env []string, data, name string, live bool, settings string) Credentials {
 	tb.Helper()
 	args := []string{"client", "create", "--data", data, "--name", name, "--json"}
