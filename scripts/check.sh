@@ -66,12 +66,7 @@ step tidy-tools "$GO" -C tools mod tidy -diff
 step vet "$GO" vet ./...
 export CODEWORD_PEERS=required
 step test "$GO" test -race -timeout 8m ./...
-# The attacks and the crashes once more, on two nodes on each engine that nodes share.
-for engine in postgres redis; do
-  if [[ -z ${CODEWORD_TEST_ENGINES+set} || ,$CODEWORD_TEST_ENGINES, == *,$engine,* ]]; then
-    step "test-$engine" env CODEWORD_TEST_ENGINE=$engine "$GO" test -timeout 8m ./test/attack ./test/crash
-  fi
-done
+step test-engines scripts/engines.sh
 step test-tools "$GO" -C tools test ./...
 step lint "${tool[@]}" golangci-lint run ./...
 step deadcode scripts/deadcode.sh

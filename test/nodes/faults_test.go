@@ -26,9 +26,13 @@ type trial struct {
 	database string
 }
 
-func begin(t *testing.T, database, through string) *trial {
+// begin starts the load; through is how the nodes reach the database, and ephemeral
+// the Redis beside it, if any.
+func begin(t *testing.T, database, through, ephemeral string) *trial {
 	t.Helper()
-	s := testserver.Start(t, testserver.Options{Database: through, Flags: []string{"--log-level", "error", "--delivery", "off"}})
+	s := testserver.Start(t, testserver.Options{
+		Database: through, Ephemeral: ephemeral, Flags: []string{"--log-level", "error", "--delivery", "off"},
+	})
 	tr := &trial{t: t, s: s, database: database, load: s.StartLoad(s.Live, callers, 0)}
 	tr.flows("before anything happens", recovery)
 	time.Sleep(steady) // under load
@@ -46,41 +50,57 @@ func (tr *trial) flows(when string, limit time.Duration) time.Duration {
 	})
 }
 
-// end stops the load and holds the database to what was acknowledged: each accepted
-// number has its message, and no number more than its one send.
-func (tr *trial) end(what string, recovered time.Duration) {
+// tally is what the database holds.
+type tally struct{ messages, phones, deadlocks int }
+
+func (tr *trial) count() (n tally) {
 	tr.t.Helper()
-	time.Sleep(steady) // under load
-	sends := tr.load.Stop()
 	conn, err := pgx.Connect(tr.t.Context(), tr.database)
 	if err != nil {
 		tr.t.Fatal(err)
 	}
 	defer conn.Close(tr.t.Context())
-	var messages, phones, deadlocks int
 	err = conn.QueryRow(tr.t.Context(), `SELECT count(*), count(DISTINCT phone_id),
-		(SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()) FROM messages`).Scan(&messages, &phones, &deadlocks)
+		(SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()) FROM messages`).Scan(&n.messages, &n.phones, &n.deadlocks)
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	lost, asked := 0, 0
+	return n
+}
+
+// moved is how long accepted messages may take from Redis to the database, at most:
+// another node takes over what a node could not tell to be done.
+const moved = 15 * time.Second
+
+// end stops the load and holds the database to what was acknowledged: each accepted
+// number but for so many has its message, and no number more than its one send.
+func (tr *trial) end(what string, recovered time.Duration, mayLose int) {
+	tr.t.Helper()
+	time.Sleep(steady) // under load
+	sends := tr.load.Stop()
+	n := tr.count()
+	for deadline := time.Now().Add(moved); n.phones < len(sends) && time.Now().Before(deadline); n = tr.count() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	unnamed, asked := 0, 0
 	for number := range sends { // some, by name; the count is about all
 		if asked++; asked > 300 {
 			break
 		}
 		if len(tr.s.Inbox(number)) == 0 {
-			lost++
+			unnamed++
 		}
 	}
-	tr.t.Logf("%s: %d sends accepted, %d refused with 503; accepted again %d ms after; %d messages for %d numbers, %d deadlocks",
-		what, len(sends), tr.load.Refused.Load(), recovered.Milliseconds(), messages, phones, deadlocks)
+	lost := max(unnamed, len(sends)-n.phones, 0)
+	tr.t.Logf("%s: %d sends accepted, %d refused with 503; accepted again %d ms after; %d messages for %d numbers, %d lost, %d deadlocks",
+		what, len(sends), tr.load.Refused.Load(), recovered.Milliseconds(), n.messages, n.phones, lost, n.deadlocks)
 	switch {
-	case lost > 0 || phones < len(sends):
-		tr.t.Errorf("%d accepted sends have no message (%d of %d phones)", lost, phones, len(sends))
-	case messages != phones:
-		tr.t.Errorf("%d messages for %d numbers that were asked for once each", messages, phones)
-	case deadlocks > 0:
-		tr.t.Errorf("%d deadlocks", deadlocks)
+	case lost > mayLose:
+		tr.t.Errorf("%d accepted sends have no message, at most %d may", lost, mayLose)
+	case n.messages != n.phones:
+		tr.t.Errorf("%d messages for %d numbers that were asked for once each", n.messages, n.phones)
+	case n.deadlocks > 0:
+		tr.t.Errorf("%d deadlocks", n.deadlocks)
 	}
 }
 
@@ -89,11 +109,11 @@ func (tr *trial) end(what string, recovered time.Duration) {
 func TestPostgresRestarts(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Start(t, postgrestest.Options{})
-	tr := begin(t, db.URL(), db.URL())
+	tr := begin(t, db.URL(), db.URL(), "")
 	db.Kill()
 	time.Sleep(steady) // of calls to a database that is gone
 	db.Restart(t)
-	tr.end("restarted after an immediate stop", tr.flows("after the restart", recovery))
+	tr.end("restarted after an immediate stop", tr.flows("after the restart", recovery), 0)
 }
 
 // TestPostgresPauses stops the server's processes for ten seconds where they stand.
@@ -103,11 +123,11 @@ func TestPostgresPauses(t *testing.T) {
 		t.Skip("takes a quarter of a minute")
 	}
 	db := postgrestest.Start(t, postgrestest.Options{})
-	tr := begin(t, db.URL(), db.URL())
+	tr := begin(t, db.URL(), db.URL(), "")
 	db.Pause()
 	time.Sleep(10 * time.Second) // is what it is about
 	db.Resume()
-	tr.end("paused for ten seconds", tr.flows("after the pause", recovery))
+	tr.end("paused for ten seconds", tr.flows("after the pause", recovery), 0)
 }
 
 // TestConnectionsReset resets all connections between the nodes and the database
@@ -116,7 +136,7 @@ func TestConnectionsReset(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Start(t, postgrestest.Options{})
 	w, through := lay(t, db.URL())
-	tr := begin(t, db.URL(), through)
+	tr := begin(t, db.URL(), through, "")
 	resets := 0
 	for range 20 {
 		resets += w.reset()
@@ -125,5 +145,5 @@ func TestConnectionsReset(t *testing.T) {
 	if resets == 0 {
 		t.Error("no connection was reset")
 	}
-	tr.end("connections reset 20 times", tr.flows("after the resets", recovery))
+	tr.end("connections reset 20 times", tr.flows("after the resets", recovery), 0)
 }

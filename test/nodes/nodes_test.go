@@ -149,7 +149,7 @@ func TestEverywhere(t *testing.T) {
 		}
 		old := keyOf(t, token)
 		s.Command("keys", "rotate", "signing", "--now", "--data", s.Data)
-		s.Command("keys", "retire", "signing", old, "--data", s.Data)
+		s.Command("keys", "retire", "--data", s.Data, "--", "signing", old) // a key's id may begin with a dash
 		for _, n := range nodes {
 			within(t, everywhere, "refused", func() bool { return code(session(n, s.Live, token)) == api.CodeInvalidAuthorization })
 		}

@@ -25,7 +25,7 @@ type engine struct {
 func engineFor(tb testing.TB, opts Options) engine {
 	tb.Helper()
 	if opts.Database != "" {
-		return onPostgres(opts.Database)
+		return onPostgres(opts.Database).with(opts.Ephemeral)
 	}
 	switch name := os.Getenv(engineVariable); name {
 	case "", "sqlite":
@@ -33,9 +33,7 @@ func engineFor(tb testing.TB, opts Options) engine {
 	case "postgres":
 		return onPostgres(postgrestest.New(tb))
 	case "redis":
-		e, url := onPostgres(postgrestest.New(tb)), redistest.New(tb)
-		e.env = append(e.env, "CODEWORD_DEV_EPHEMERAL="+url, "CODEWORD_EPHEMERAL="+url)
-		return e
+		return onPostgres(postgrestest.New(tb)).with(redistest.New(tb))
 	default:
 		tb.Fatalf("%s: no engine is called %q", engineVariable, name)
 		return engine{}
@@ -44,6 +42,14 @@ func engineFor(tb testing.TB, opts Options) engine {
 
 func onPostgres(url string) engine {
 	return engine{nodes: 2, database: url, env: []string{"CODEWORD_DEV_DATABASE=" + url, "CODEWORD_DATABASE=" + url}}
+}
+
+// with puts a Redis beside the database.
+func (e engine) with(url string) engine {
+	if url != "" {
+		e.env = append(e.env, "CODEWORD_DEV_EPHEMERAL="+url, "CODEWORD_EPHEMERAL="+url)
+	}
+	return e
 }
 
 // Shared tells whether servers run on an engine that several nodes share.

@@ -84,8 +84,8 @@ type Options struct {
 	// Data is the data directory; a temporary one if empty.
 	Data string
 	// Database is the URL of a PostgreSQL database on which two nodes run, whatever
-	// the engine under test is.
-	Database string
+	// the engine under test is, and Ephemeral that of a Redis beside it, if any.
+	Database, Ephemeral string
 }
 
 // Server is a running "codeword dev", or two of them on one database behind one
