@@ -33,10 +33,10 @@ const (
 // live for longer, so that codes are found and used.
 func life() (kills int, shortest, longest time.Duration) {
 	if testserver.HasIntake() {
-		return 15, time.Second, 3 * time.Second
+		return 8, time.Second, 3 * time.Second
 	}
 	if testserver.Shared() {
-		return 50, 30 * time.Millisecond, 150 * time.Millisecond // twice as many processes
+		return 30, 30 * time.Millisecond, 150 * time.Millisecond // twice as many processes
 	}
 	return 100, 30 * time.Millisecond, 150 * time.Millisecond
 }

@@ -8,15 +8,11 @@ import (
 	"codeword/internal/store/storetest"
 )
 
+// TestConformance runs the suite on three nodes on one database, of which each call
+// reaches the next.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	t.Run("one node", func(t *testing.T) { conform(t, 1) })
-	t.Run("three nodes", func(t *testing.T) { conform(t, 3) })
-}
-
-// conform runs the suite on so many nodes on one database.
-func conform(t *testing.T, nodes int) {
-	t.Helper()
+	const nodes = 3
 	urls := make(map[storetest.Store]string)
 	openAt := func(t *testing.T, url string) storetest.Store {
 		t.Helper()
