@@ -262,8 +262,11 @@ func (r *Registry) flushUses(ctx context.Context) {
 // The clear text exists only in what is returned.
 func (r *Registry) NewSecret(clientID string) (clear string, kept store.Secret, err error) {
 	var raw [32 + 6]byte
-	_, _ = rand.Read(raw[:]) // never fails, see crypto/rand.Read
-	clear = base64.RawURLEncoding.EncodeToString(raw[:32])
+	// None begins with a dash, which a command line would take for a flag.
+	for clear == "" || clear[0] == '-' {
+		_, _ = rand.Read(raw[:]) // never fails, see crypto/rand.Read
+		clear = base64.RawURLEncoding.EncodeToString(raw[:32])
+	}
 	kept, err = r.Keep(clientID, "secret-"+base64.RawURLEncoding.EncodeToString(raw[32:]), clear)
 	return clear, kept, err
 }
