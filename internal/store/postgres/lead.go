@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"hash/fnv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,14 +15,15 @@ const (
 	leadLimit = 2 * time.Second
 )
 
+// tryTurn takes the turn of a name if it is free. Locks are a database's, and so the
+// schema, which makes the service's tables apart from another's, is part of the key.
+const tryTurn = `SELECT pg_try_advisory_lock(hashtextextended('codeword/' || current_schema() || '/' || $1::text, 0))`
+
 // Lead runs f while this node, of all nodes on the database, is the one to do what
 // name says. It waits for its turn, and ends f's context when the connection that
 // holds the turn is lost: then another node may have it after leadEvery. It returns
 // when ctx ends or f returns by itself.
 func (s *Store) Lead(ctx context.Context, name string, f func(context.Context) error) error {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte("codeword/" + name)) // never fails
-	key := int64(h.Sum64())
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -32,7 +32,7 @@ func (s *Store) Lead(ctx context.Context, name string, f func(context.Context) e
 		case <-ctx.Done():
 			return nil
 		}
-		if led, err := s.lead(ctx, key, f); led {
+		if led, err := s.lead(ctx, name, f); led {
 			return err
 		}
 		again.Reset(leadEvery)
@@ -40,7 +40,7 @@ func (s *Store) Lead(ctx context.Context, name string, f func(context.Context) e
 }
 
 // lead takes a turn if it is free. led is false when f is to be run again.
-func (s *Store) lead(ctx context.Context, key int64, f func(context.Context) error) (led bool, err error) {
+func (s *Store) lead(ctx context.Context, name string, f func(context.Context) error) (led bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, s.connConfig.Copy())
 	if err != nil {
 		return false, err
@@ -50,7 +50,7 @@ func (s *Store) lead(ctx context.Context, key int64, f func(context.Context) err
 		defer cancel()
 		_ = conn.Close(end)
 	}()
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, key).Scan(&led); err != nil || !led {
+	if err := conn.QueryRow(ctx, tryTurn, name).Scan(&led); err != nil || !led {
 		return false, err
 	}
 	leading, stop := context.WithCancel(ctx)
