@@ -130,11 +130,8 @@ func (w *worker) send(ctx context.Context, c *caller, p *phone, done func()) boo
 // then, but no second 200 after a first.
 func (w *worker) authenticate(ctx context.Context, c *caller) bool {
 	p := w.sent[0]
-	if p.code == "" {
-		var ok bool
-		if p.code, ok = c.code(ctx, p.number); !ok {
-			return false
-		}
+	if found, ok := w.find(ctx, c, p); !found {
+		return ok
 	}
 	_, err := c.api.Authenticate(ctx, p.id, p.code)
 	switch e, ok := answered(err); {
@@ -151,6 +148,20 @@ func (w *worker) authenticate(ctx context.Context, c *caller) bool {
 	w.sent = w.sent[1:]
 	w.used = append(w.used, p)
 	return w.replay(ctx, c, p)
+}
+
+// find sees to it that the code of the oldest send is known. Otherwise the others go
+// first, unless the server did not answer, which is not ok.
+func (w *worker) find(ctx context.Context, c *caller, p *phone) (found, ok bool) {
+	if p.code == "" {
+		if p.code, ok = c.code(ctx, p.number); !ok {
+			return false, false
+		}
+	}
+	if p.code == "" {
+		w.sent = append(w.sent[1:], p)
+	}
+	return p.code != "", true
 }
 
 // replay presents a used code.
@@ -216,9 +227,8 @@ func (w *worker) newTarget(ctx context.Context, c *caller) bool {
 		return true
 	}
 	p := w.sent[0]
-	var ok bool
-	if p.code, ok = c.code(ctx, p.number); !ok {
-		return false
+	if found, ok := w.find(ctx, c, p); !found {
+		return ok
 	}
 	w.sent = w.sent[1:]
 	p.plan = 1 + w.random.IntN(2*maxGuesses)

@@ -71,19 +71,9 @@ func (o *attemptOp) decide(r *rows) error {
 // after possession was proved.
 func (o *attemptOp) grant(r *rows, p *phoneRow, expires time.Time) error {
 	g := &o.in.Grant
-	var other *store.PhoneID
-	if u := r.users[g.Session.User]; g.Known && (u.stored || u.dirty) {
-		other = &u.phone
-	}
-	owner, first, refusal := p.Owner(g.Session.User, g.Known, other)
-	if refusal != nil {
-		return refusal
-	}
-	if first {
-		p.User, p.HasUser, p.verified = owner, true, o.in.Now
-		want(r.users, owner)
-		u := r.users[owner]
-		u.client, u.phone, u.dirty = o.client, p.ID, true
+	owner, err := r.own(o.client, p, &store.Own{Now: o.in.Now, User: g.Session.User, Known: g.Known})
+	if err != nil {
+		return err
 	}
 	want(r.sessions, g.Session.ID)
 	s := r.sessions[g.Session.ID]

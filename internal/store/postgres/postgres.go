@@ -29,6 +29,9 @@ import (
 // engine begins the detail of what goes wrong here.
 const engine = "postgres"
 
+// readers is how many groups of reads may be on their way at once.
+const readers = 2
+
 // Config says where the database is and how much may wait.
 type Config struct {
 	// URL is a connection URL or key=value string, as libpq takes it.
@@ -80,6 +83,7 @@ type Store struct {
 	cfg        Config
 	pool       *pgxpool.Pool
 	queue      *group.Queue[op]
+	reads      *group.Queue[*factsRead]
 	committers []*committer
 	sweep      sweeper
 	announcer  *announcer
@@ -117,6 +121,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		c := newCommitter(s)
 		s.committers = append(s.committers, c)
 		s.queue.Start(c.commit, nil)
+	}
+	s.reads = group.New[*factsRead](group.Config{Engine: engine, Queue: cfg.Queue, Max: cfg.MaxGroup})
+	for range readers {
+		s.reads.Start(s.readFacts, nil)
 	}
 	return s, nil
 }
@@ -177,6 +185,7 @@ func (s *Store) Stats() Stats {
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.queue.Close()
+		s.reads.Close()
 		for _, c := range s.committers {
 			c.hangUp()
 		}
