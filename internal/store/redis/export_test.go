@@ -28,3 +28,8 @@ func (s *Store) Drain(ctx context.Context, phones []store.PhoneID) error {
 
 // StreamKey is where messages to a phone wait for the ledger.
 func (s *Store) StreamKey(phone store.PhoneID) string { return s.streamKey(phonePart(phone)) }
+
+// PhoneKey is where a phone is, and SessionKey where a session is.
+func (s *Store) PhoneKey(client string, phone store.PhoneID) string { return s.phoneKey(client, phone) }
+
+func (s *Store) SessionKey(id store.SessionID) string { return s.sessionKey(id) }

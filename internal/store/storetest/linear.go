@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -29,21 +30,38 @@ const (
 	linearAttempts = 3
 )
 
+// answer is what an operation was told.
+type answer interface{ unknown() bool }
+
 // history records operations with a logical clock, so that every operation has
 // moments of its own.
 type history struct {
-	clock atomic.Int64
-	mu    sync.Mutex
-	ops   []porcupine.Operation
+	clock   atomic.Int64
+	mu      sync.Mutex
+	ops     []porcupine.Operation
+	unheard int
 }
 
-func (h *history) record(caller int, in any, call func() any) {
+// record carries out an operation. One that nobody was told about may yet happen. It
+// returns whether there was an answer.
+func (h *history) record(caller int, in any, call func() answer) bool {
 	begin := h.clock.Add(1)
 	out := call()
 	end := h.clock.Add(1)
+	if out.unknown() {
+		end = math.MaxInt64
+	}
+	h.add(caller, in, out, begin, end)
+	return !out.unknown()
+}
+
+func (h *history) add(caller int, in any, out answer, begin, end int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ops = append(h.ops, porcupine.Operation{ClientId: caller, Input: in, Call: begin, Output: out, Return: end})
+	if out.unknown() {
+		h.unheard++
+	}
 }
 
 func (h *history) check(t *testing.T, m porcupine.Model) {
@@ -57,66 +75,11 @@ func (h *history) check(t *testing.T, m porcupine.Model) {
 	}
 }
 
-// byTarget splits a history by what it was done to.
-func byTarget(target func(in any) int) func([]porcupine.Operation) [][]porcupine.Operation {
-	return func(all []porcupine.Operation) [][]porcupine.Operation {
-		parts := make(map[int][]porcupine.Operation)
-		for _, op := range all {
-			parts[target(op.Input)] = append(parts[target(op.Input)], op)
-		}
-		var out [][]porcupine.Operation
-		for _, part := range parts {
-			out = append(out, part)
-		}
-		return out
-	}
-}
-
-// challengeIn is a send (Code is the challenge it brings) or a guess at Code.
-type challengeIn struct {
-	Phone int
-	Send  bool
-	Code  store.ChallengeID
-}
-
-// challengeOut is the challenge that a send got, or what a guess was told.
-type challengeOut struct {
-	Got               store.ChallengeID
-	Attempts          int
-	Passed, Retryable bool
-	Failed            string
-}
-
-// challengeState is one phone.
-type challengeState struct {
-	Live     store.ChallengeID
-	Attempts int
-}
-
-func challengeModel() porcupine.Model {
-	return porcupine.Model{
-		Partition: byTarget(func(in any) int { return in.(challengeIn).Phone }), //nolint:forcetypeassert // recorded here
-		Init:      func() any { return challengeState{} },
-		Step: func(state, input, output any) (bool, any) {
-			st, _ := state.(challengeState)
-			in, _ := input.(challengeIn)
-			out, _ := output.(challengeOut)
-			alive := st.Live != (store.ChallengeID{}) && st.Attempts < linearAttempts
-			switch {
-			case in.Send:
-				if !alive {
-					st = challengeState{Live: in.Code}
-				}
-				return out == challengeOut{Got: st.Live, Attempts: st.Attempts}, st
-			case !alive:
-				return out == challengeOut{}, st
-			case in.Code == st.Live:
-				return out == challengeOut{Passed: true}, challengeState{}
-			default:
-				st.Attempts++
-				return out == challengeOut{Retryable: st.Attempts < linearAttempts}, st
-			}
-		},
+// answered wants an answer to every operation.
+func (h *history) answered(t *testing.T) {
+	t.Helper()
+	if h.unheard > 0 {
+		t.Errorf("%d of %d operations were not answered", h.unheard, len(h.ops))
 	}
 }
 
@@ -132,7 +95,7 @@ func linearChallenges(t *testing.T, s *suite) {
 			if known := last[i].Load(); !in.Send && known != nil && draw.IntN(2) == 0 {
 				in.Code = *known
 			}
-			h.record(caller, in, func() any {
+			h.record(caller, in, func() answer {
 				if !in.Send {
 					return s.linearGuess(phones[i], in.Code)
 				}
@@ -142,6 +105,7 @@ func linearChallenges(t *testing.T, s *suite) {
 			})
 		}
 	})
+	h.answered(t)
 	h.check(t, challengeModel())
 }
 
@@ -150,7 +114,7 @@ func (s *suite) linearSend(phone store.PhoneID, brings store.ChallengeID) challe
 	in.Challenge.ID, in.MaxAttempts = brings, linearAttempts
 	out, err := s.StartChallenge(context.Background(), in)
 	if err != nil {
-		return challengeOut{Failed: err.Error()}
+		return challengeFailed(err)
 	}
 	return challengeOut{Got: out.Challenge.ID, Attempts: out.Challenge.Attempts}
 }
@@ -166,44 +130,15 @@ func (s *suite) linearGuess(phone store.PhoneID, code store.ChallengeID) challen
 	case errors.As(err, &f) && f.Kind == fault.WrongCode:
 		return challengeOut{Retryable: f.Retryable}
 	default:
-		return challengeOut{Failed: err.Error()}
+		return challengeFailed(err)
 	}
 }
 
-// sessionIn does one thing to one session.
-type sessionIn struct {
-	Session int
-	Do      string
-	Expires int64
-}
-
-// sessionOut is what a read saw: the expiry in seconds, 0 for gone.
-type sessionOut struct {
-	Expires int64
-	Failed  string
-}
-
-func sessionModel() porcupine.Model {
-	return porcupine.Model{
-		Partition: byTarget(func(in any) int { return in.(sessionIn).Session }), //nolint:forcetypeassert // recorded here
-		Init:      func() any { return at(idle).Unix() },
-		Step: func(state, input, output any) (bool, any) {
-			expires, _ := state.(int64)
-			in, _ := input.(sessionIn)
-			out, _ := output.(sessionOut)
-			switch in.Do {
-			case "read":
-				return out == sessionOut{Expires: expires}, expires
-			case "touch":
-				if expires != 0 {
-					expires = max(expires, in.Expires)
-				}
-			case "revoke":
-				expires = 0
-			}
-			return out == sessionOut{}, expires
-		},
+func challengeFailed(err error) challengeOut {
+	if fault.Is(err, fault.Unavailable) {
+		return challengeOut{Unknown: true}
 	}
+	return challengeOut{Failed: err.Error()}
 }
 
 func linearSessions(t *testing.T, s *suite) {
@@ -222,9 +157,10 @@ func linearSessions(t *testing.T, s *suite) {
 			case n < 5:
 				in.Do, in.Expires = "touch", at(idle).Unix()+draw.Int64N(1000)
 			}
-			h.record(caller, in, func() any { return s.linearSession(sessions[in.Session], in) })
+			h.record(caller, in, func() answer { return s.linearSession(sessions[in.Session], in) })
 		}
 	})
+	h.answered(t)
 	h.check(t, sessionModel())
 }
 
@@ -242,6 +178,9 @@ func (s *suite) linearSession(id store.SessionID, in sessionIn) (out sessionOut)
 			return sessionOut{}
 		}
 		out.Expires = sess.ExpiresAt.Unix()
+	}
+	if fault.Is(err, fault.Unavailable) {
+		return sessionOut{Unknown: true}
 	}
 	if err != nil {
 		return sessionOut{Failed: err.Error()}

@@ -87,9 +87,32 @@ func (c *Cluster) URL() string {
 func (c *Cluster) Promote(tb testing.TB, r *Server) {
 	tb.Helper()
 	r.Do(tb, "CLUSTER", "FAILOVER", "TAKEOVER")
+	c.Await(tb, r)
+}
+
+// Await waits until a replica is the primary of its shard.
+func (c *Cluster) Await(tb testing.TB, r *Server) {
+	tb.Helper()
 	c.until(tb, "have a new primary", func() bool {
 		return r.Info(tb, "replication", "role") == "master"
 	})
+}
+
+// Shard is the index of the shard that a key is in, until a failover that of its
+// primary.
+func (c *Cluster) Shard(tb testing.TB, key string) int {
+	tb.Helper()
+	answer := c.Replicas[0].Do(tb, "CLUSTER", "KEYSLOT", key)
+	slot, err := answer.AsInt64()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for i := range shards {
+		if int(slot) < clusterSlots*(i+1)/shards {
+			return i
+		}
+	}
+	return shards
 }
 
 func (c *Cluster) until(tb testing.TB, what string, done func() bool) {
