@@ -10,12 +10,23 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
 declare -A running=()
-for engine in postgres redis; do
-  if [[ -z ${CODEWORD_TEST_ENGINES+set} || ,$CODEWORD_TEST_ENGINES, == *,$engine,* ]]; then
-    CODEWORD_TEST_ENGINE=$engine "$GO" test -timeout 8m ./test/attack ./test/crash >"$dir/$engine" 2>&1 &
-    running[$engine]=$!
+
+# run ENGINE: as CODEWORD_TEST_ENGINE names it.
+run() {
+  CODEWORD_TEST_ENGINE=$1 "$GO" test -timeout 8m ./test/attack ./test/crash >"$dir/$1" 2>&1 &
+  running[$1]=$!
+}
+
+# wanted ENGINE: as CODEWORD_TEST_ENGINES names it.
+wanted() { [[ -z ${CODEWORD_TEST_ENGINES+set} || ,$CODEWORD_TEST_ENGINES, == *,$1,* ]]; }
+
+if wanted postgres; then
+  run postgres
+  if wanted redis; then
+    run redis
+    run redis-cluster
   fi
-done
+fi
 
 failed=0
 for engine in "${!running[@]}"; do

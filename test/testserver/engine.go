@@ -2,6 +2,7 @@ package testserver
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"codeword/internal/store/postgres/postgrestest"
@@ -9,8 +10,8 @@ import (
 )
 
 // engineVariable picks the engine of all servers of a test process: "sqlite", which
-// is the default; "postgres", with two nodes on one database; or "redis", with a
-// Redis beside that.
+// is the default; "postgres", with two nodes on one database; or, beside that, "redis"
+// with a server, or "redis-cluster" with a cluster, which all tests share.
 const engineVariable = "CODEWORD_TEST_ENGINE"
 
 // engine is what servers run on.
@@ -34,6 +35,8 @@ func engineFor(tb testing.TB, opts Options) engine {
 		return onPostgres(postgrestest.New(tb))
 	case "redis":
 		return onPostgres(postgrestest.New(tb)).with(redistest.New(tb))
+	case "redis-cluster":
+		return onPostgres(postgrestest.New(tb)).with(redistest.Apart(redistest.SharedCluster(tb).URL()))
 	default:
 		tb.Fatalf("%s: no engine is called %q", engineVariable, name)
 		return engine{}
@@ -57,7 +60,7 @@ func Shared() bool { return os.Getenv(engineVariable) != "" && os.Getenv(engineV
 
 // HasIntake tells whether the inbox sees an accepted message only after a node has
 // moved it: at once, or seconds later when the node that accepted it was killed.
-func HasIntake() bool { return os.Getenv(engineVariable) == "redis" }
+func HasIntake() bool { return strings.HasPrefix(os.Getenv(engineVariable), "redis") }
 
 // Database is the URL of the PostgreSQL database that the nodes share; empty for
 // the embedded engine.

@@ -27,10 +27,9 @@ type Config struct {
 	//	waitaof=N       and when N servers have it on their disks, the primary first
 	//	                (Redis 7.2, Valkey 8)
 	//	timeout=2s      bounds every call
+	//	prefix=cw       begins every key, so that several services can share a server
 	//	insecure=true   with rediss, takes any certificate
 	URL string
-	// Prefix begins every key. Default "cw".
-	Prefix string
 	// Ledger keeps what does not expire. The Store owns it and closes it.
 	Ledger Ledger
 	// Moved, unless nil, is called when accepted messages came into the ledger.
@@ -41,6 +40,7 @@ type Config struct {
 type settings struct {
 	client  rueidis.ClientOption
 	timeout time.Duration
+	prefix  string
 	// wait is how many replicas, and waitAOF how many disks, must have a write.
 	wait, waitAOF int
 }
@@ -49,6 +49,8 @@ const (
 	defaultPort    = "6379"
 	defaultTimeout = 2 * time.Second
 	leastTimeout   = 10 * time.Millisecond
+	defaultPrefix  = "cw"
+	longestPrefix  = 64
 )
 
 // Validate reports everything that is wrong with a URL, and no password.
@@ -58,7 +60,7 @@ func Validate(url string) error {
 }
 
 func parse(raw string) (settings, error) {
-	s := settings{timeout: defaultTimeout}
+	s := settings{timeout: defaultTimeout, prefix: defaultPrefix}
 	scheme, rest, found := strings.Cut(raw, "://")
 	if !found || scheme != "redis" && scheme != "rediss" {
 		return s, errors.New("redis: write redis://HOST or rediss://HOST")
@@ -138,6 +140,7 @@ func (s *settings) parameters(values url.Values) (errs []error) {
 		"sentinel_password": func(v string) error { s.client.Sentinel.Password = v; return nil },
 		"wait":              func(v string) error { return few(v, &s.wait) },
 		"waitaof":           func(v string) error { return few(v, &s.waitAOF) },
+		"prefix":            func(v string) error { s.prefix = v; return plain(v) },
 		"insecure":          func(v string) (err error) { insecure, err = strconv.ParseBool(v); return err },
 		"timeout": func(v string) (err error) {
 			if s.timeout, err = time.ParseDuration(v); err == nil && s.timeout < leastTimeout {
@@ -181,6 +184,15 @@ func (s *settings) form(cluster bool) (errs []error) {
 		s.client.Sentinel.TLSConfig = s.client.TLSConfig
 	}
 	return errs
+}
+
+// plain wants letters, digits, and what separates them: a brace would move the keys
+// of a phone apart, and a star means something in a pattern.
+func plain(v string) error {
+	if v == "" || len(v) > longestPrefix || strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:") != "" {
+		return strconv.ErrSyntax
+	}
+	return nil
 }
 
 // few reads a small count.

@@ -142,7 +142,7 @@ func inPostgres(t *testing.T) keeper {
 func conform(t *testing.T, url string, nodes int, ledger func(*testing.T) keeper) {
 	t.Helper()
 	type place struct {
-		prefix string
+		url    string
 		ledger keeper
 		sent   *sentTo
 	}
@@ -151,7 +151,7 @@ func conform(t *testing.T, url string, nodes int, ledger func(*testing.T) keeper
 		t.Helper()
 		all := make([]storetest.Store, nodes)
 		for i := range all {
-			all[i] = settled{open(t, redis.Config{URL: url, Prefix: at.prefix, Ledger: at.ledger(t)}), at.sent}
+			all[i] = settled{open(t, redis.Config{URL: at.url, Ledger: at.ledger(t)}), at.sent}
 		}
 		s := storetest.Spread(all...)
 		where[s] = at
@@ -160,8 +160,7 @@ func conform(t *testing.T, url string, nodes int, ledger func(*testing.T) keeper
 	storetest.Run(t, storetest.Engine{
 		New: func(t *testing.T) storetest.Store {
 			t.Helper()
-			id := store.NewChallengeID()
-			return openAt(t, place{"test " + id.String(), ledger(t), &sentTo{}})
+			return openAt(t, place{redistest.Apart(url), ledger(t), &sentTo{}})
 		},
 		Reopen: func(t *testing.T, s storetest.Store) storetest.Store {
 			t.Helper()

@@ -14,7 +14,7 @@ const groups = 256
 // key names a key of a part. The tag comes first, so that no brace in what follows
 // can be taken for it.
 func (s *Store) key(part byte, kind, rest string) string {
-	return fmt.Sprintf("%s{%03x}:%s:%s", s.cfg.Prefix, part, kind, rest)
+	return fmt.Sprintf("%s{%03x}:%s:%s", s.settings.prefix, part, kind, rest)
 }
 
 // phonePart is the part of a phone. Its id is evenly spread.

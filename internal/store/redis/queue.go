@@ -84,7 +84,7 @@ func (s *Store) CodeKeyUses(ctx context.Context, now time.Time, version uint32) 
 	err = s.eachPrimary(ctx, func(_ string, c rueidis.Client) error {
 		var at rueidis.ScanEntry
 		for {
-			at, err = c.Do(ctx, c.B().Scan().Cursor(at.Cursor).Match(s.cfg.Prefix+"{*}:p:*").Count(scanCount).Build()).AsScanEntry()
+			at, err = c.Do(ctx, c.B().Scan().Cursor(at.Cursor).Match(s.settings.prefix+"{*}:p:*").Count(scanCount).Build()).AsScanEntry()
 			if err != nil {
 				return err
 			}

@@ -84,9 +84,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Prefix == "" {
-		cfg.Prefix = "cw"
-	}
 	if cfg.Moved == nil {
 		cfg.Moved = func() {}
 	}

@@ -10,10 +10,12 @@
 package redistest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -46,6 +48,18 @@ func program() (string, error) {
 func New(tb testing.TB) string {
 	tb.Helper()
 	return Single(tb).URL()
+}
+
+// apart counts those who share a server.
+var apart atomic.Int64
+
+// Apart is the URL of a server with a prefix of its own, for keys that meet no others.
+func Apart(url string) string {
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	return fmt.Sprintf("%s%sprefix=test%d", url, separator, apart.Add(1))
 }
 
 // Single starts one server. Settings are further lines of its configuration.

@@ -20,6 +20,7 @@ const (
 	startLimit = 30 * time.Second
 	pollEvery  = 10 * time.Millisecond
 	callLimit  = 5 * time.Second
+	pidFile    = "redis.pid"
 )
 
 // Server is one process.
@@ -54,7 +55,7 @@ func (s *Server) Restart(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	lines := append([]string{
-		"bind 127.0.0.1", "port " + strconv.Itoa(s.Port), "dir " + s.dir, `save ""`, "daemonize no", "protected-mode no",
+		"bind 127.0.0.1", "port " + strconv.Itoa(s.Port), "dir " + s.dir, "pidfile " + filepath.Join(s.dir, pidFile), `save ""`, "daemonize no", "protected-mode no",
 	}, s.settings...)
 	conf := filepath.Join(s.dir, "redis.conf")
 	if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
