@@ -28,6 +28,8 @@ type Config struct {
 	//	                (Redis 7.2, Valkey 8)
 	//	timeout=2s      bounds every call
 	//	prefix=cw       begins every key, so that several services can share a server
+	//	cacert=FILE     with rediss, whose certificates are good; cert=FILE and key=FILE
+	//	                are for a server that asks for the client's. All of them are PEM
 	//	insecure=true   with rediss, takes any certificate
 	URL string
 	// Ledger keeps what does not expire. The Store owns it and closes it.
@@ -133,6 +135,7 @@ func (s *settings) number(database string) error {
 
 func (s *settings) parameters(values url.Values) (errs []error) {
 	cluster, insecure := false, false
+	var files certificates
 	known := map[string]func(string) error{
 		"cluster":           func(v string) (err error) { cluster, err = strconv.ParseBool(v); return err },
 		"sentinel":          func(v string) error { s.client.Sentinel.MasterSet = v; return nil },
@@ -141,6 +144,9 @@ func (s *settings) parameters(values url.Values) (errs []error) {
 		"wait":              func(v string) error { return few(v, &s.wait) },
 		"waitaof":           func(v string) error { return few(v, &s.waitAOF) },
 		"prefix":            func(v string) error { s.prefix = v; return plain(v) },
+		"cacert":            func(v string) error { return files.authorities(v) },
+		"cert":              func(v string) error { files.cert = v; return nil },
+		"key":               func(v string) error { files.key = v; return nil },
 		"insecure":          func(v string) (err error) { insecure, err = strconv.ParseBool(v); return err },
 		"timeout": func(v string) (err error) {
 			if s.timeout, err = time.ParseDuration(v); err == nil && s.timeout < leastTimeout {
@@ -162,8 +168,12 @@ func (s *settings) parameters(values url.Values) (errs []error) {
 	if unknown {
 		errs = append(errs, fmt.Errorf("redis: there are no other parameters than %s", strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
 	}
-	if s.client.TLSConfig != nil {
+	switch {
+	case s.client.TLSConfig != nil:
 		s.client.TLSConfig.InsecureSkipVerify = insecure
+		errs = append(errs, files.into(s.client.TLSConfig)...)
+	case insecure || files != (certificates{}):
+		errs = append(errs, errors.New("redis: cacert, cert, key and insecure need rediss://"))
 	}
 	return append(errs, s.form(cluster)...)
 }

@@ -21,6 +21,7 @@ func TestValidate(t *testing.T) {
 		"http://host": 1, "host:6379": 1, "redis://": 1, "redis://host:port": 1, "redis://a,b": 1, "redis://a:1:2": 1,
 		"redis://secret:secret%@host":                                   1,
 		"redis://:secret@host/x?cluster=perhaps&wait=-1&unheard=secret": 4,
+		"redis://:secret@host?insecure=true":                            1,
 		"redis://:secret@host?prefix={secret}":                          1,
 		"redis://:secret@host/1?cluster=true":                           1,
 		"redis://:secret@host?cluster=true&sentinel=x":                  1,

@@ -46,7 +46,7 @@ func StartCluster(tb testing.TB, settings ...string) *Cluster {
 			s.Do(tb, "CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(c.Primaries[0].Port))
 		}
 	}
-	c.until(tb, "know each other", func() bool {
+	until(tb, "know each other", func() bool {
 		for _, s := range c.all() {
 			if !strings.Contains(s.text(tb, "CLUSTER", "INFO"), fmt.Sprintf("cluster_known_nodes:%d", 2*shards)) {
 				return false
@@ -57,7 +57,7 @@ func StartCluster(tb testing.TB, settings ...string) *Cluster {
 	for i, r := range c.Replicas {
 		r.Do(tb, "CLUSTER", "REPLICATE", c.Primaries[i].text(tb, "CLUSTER", "MYID"))
 	}
-	c.until(tb, "replicate", func() bool {
+	until(tb, "replicate", func() bool {
 		for i, s := range c.all() {
 			if !strings.Contains(s.text(tb, "CLUSTER", "INFO"), "cluster_state:ok") || strings.Count(s.text(tb, "CLUSTER", "NODES"), "slave") != shards {
 				return false
@@ -93,7 +93,7 @@ func (c *Cluster) Promote(tb testing.TB, r *Server) {
 // Await waits until a replica is the primary of its shard.
 func (c *Cluster) Await(tb testing.TB, r *Server) {
 	tb.Helper()
-	c.until(tb, "have a new primary", func() bool {
+	until(tb, "have a new primary", func() bool {
 		return r.Info(tb, "replication", "role") == "master"
 	})
 }
@@ -115,7 +115,7 @@ func (c *Cluster) Shard(tb testing.TB, key string) int {
 	return shards
 }
 
-func (c *Cluster) until(tb testing.TB, what string, done func() bool) {
+func until(tb testing.TB, what string, done func() bool) {
 	tb.Helper()
 	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); time.Sleep(5 * pollEvery) {
 		if done() {

@@ -66,7 +66,11 @@ func (s *Server) Restart(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	defer func() { _ = log.Close() }() // the server has its own
-	cmd := exec.Command(path, conf)
+	args := []string{conf}
+	if strings.Contains(strings.Join(s.settings, "\n"), "sentinel monitor") {
+		args = append(args, "--sentinel")
+	}
+	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
