@@ -124,6 +124,11 @@ func (u engineURL) String() string {
 		scheme, _, _ = strings.Cut(u.text, "://")
 		return scheme + "://…"
 	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		if port := host[strings.LastIndexAny(host, "]:")+1:]; port != host && strings.Trim(port, "0123456789") != "" {
+			return scheme + "://…" // it may be a password, before an "@" that is missing
+		}
+	}
 	path, _, _ := strings.Cut(rest, "?")
 	return scheme + "://" + hosts + path
 }

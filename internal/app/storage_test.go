@@ -84,6 +84,22 @@ func TestParseStorage(t *testing.T) {
 	}
 }
 
+// TestURLString: a password that lost its "@" is not printed either.
+func TestURLString(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"postgres://user:hunter2@db:5432,[::1]:1/x?sslmode=disable": "postgres://db:5432,[::1]:1/x",
+		"redis://:hunter2@cache,other:1":                            "redis://cache,other:1",
+		"postgres://user:hunter2%40db/x":                            "postgres://…",
+		"redis://user:hunter2":                                      "redis://…",
+		"redis://[::1]":                                             "redis://[::1]",
+	} {
+		if got := (engineURL{text}).String(); got != want {
+			t.Errorf("%s is printed as %s, want %s", text, got, want)
+		}
+	}
+}
+
 // TestWithoutSecrets: a driver that quotes a URL does not get it through.
 func TestWithoutSecrets(t *testing.T) {
 	t.Parallel()

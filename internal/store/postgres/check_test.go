@@ -53,6 +53,37 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestStaysDurable: a server that becomes less durable while sessions last does not make
+// them so.
+func TestStaysDurable(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Start(t, postgrestest.Options{})
+	s := node(t, server.URL())
+	for _, setting := range []string{"on", "off"} {
+		server.Exec(t, "ALTER SYSTEM SET synchronous_commit = "+setting)
+		server.Exec(t, "SELECT pg_reload_conf()")
+		server.Exec(t, "SELECT pg_sleep(0.2)") // sessions read it between two statements
+		if err := s.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.SynchronousCommit(t.Context()); err != nil || got != "on" {
+			t.Errorf("with %s a session has %q, %v", setting, got, err)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for url, good := range map[string]bool{
+		"postgres://db/x": true, "host=db dbname=x": true, "postgres://db/x?default_query_exec_mode=cache_describe": true,
+		"postgres://db:x/x": false, "postgres://db/x?default_query_exec_mode=exec": false, "postgres://db/x?default_query_exec_mode=simple_protocol": false,
+	} {
+		if err := postgres.Validate(url); (err == nil) != good {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 // TestCheckPoorServer: what an operator has to put right.
 func TestCheckPoorServer(t *testing.T) {
 	t.Parallel()

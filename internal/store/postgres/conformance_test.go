@@ -8,11 +8,11 @@ import (
 	"codeword/internal/store/storetest"
 )
 
-// TestConformance runs the suite on three nodes on one database, of which each call
+// TestConformance runs the suite on four nodes on one database, of which each call
 // reaches the next.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	const nodes = 3
+	const nodes = 4
 	urls := make(map[storetest.Store]string)
 	openAt := func(t *testing.T, url string) storetest.Store {
 		t.Helper()

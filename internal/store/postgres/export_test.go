@@ -42,3 +42,14 @@ func (s *Store) Plans(ctx context.Context) (map[string]string, error) {
 	}
 	return plans, nil
 }
+
+// SynchronousCommit is what the pool's first free connection commits with.
+func (s *Store) SynchronousCommit(ctx context.Context) (out string, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Release()
+	err = conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&out)
+	return out, err
+}

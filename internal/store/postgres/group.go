@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"codeword/internal/fault"
 	"codeword/internal/store"
 	"codeword/internal/store/intent"
 )
@@ -172,6 +173,12 @@ func (r *rows) phone(client int64, id store.PhoneID) (*phoneRow, bool) {
 	p := r.phones[id]
 	return p, p.Known && p.client == client
 }
+
+// errForeign is for what cannot be: a phone's id is a digest over its client.
+var errForeign = fault.New(fault.Internal, "postgres: the phone is another client's")
+
+// foreign tells whether a phone that is known is another client's.
+func (p *phoneRow) foreign(client int64) bool { return p.Known && p.client != client }
 
 // write queues everything that changed.
 func (r *rows) write(t *tx) {

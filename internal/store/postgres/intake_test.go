@@ -146,6 +146,31 @@ func TestNodesQueueTheSame(t *testing.T) {
 	noDeadlock(t, url, nodes...)
 }
 
+// TestForeignPhone: an id that is another client's phone is a mistake, and changes nothing.
+func TestForeignPhone(t *testing.T) {
+	t.Parallel()
+	s, _ := newLog(t)
+	if err := s.CreateClient(t.Context(), store.Client{ID: "other", Name: "other", Settings: []byte("{}"), CreatedAt: moment(0)}); err != nil {
+		t.Fatal(err)
+	}
+	sent := sendTo(randomID(), moment(0))
+	if _, err := s.StartChallenge(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.OwnPhone(t.Context(), store.Own{Now: moment(0), Client: "other", Phone: sent.Phone, Sealed: []byte("sealed"), User: randomID()})
+	if !fault.Is(err, fault.Internal) {
+		t.Errorf("it got an owner: %v", err)
+	}
+	foreign := sendTo(sent.Phone, moment(time.Hour))
+	foreign.Client = "other"
+	if _, err := s.StartChallenge(t.Context(), foreign); !fault.Is(err, fault.Internal) {
+		t.Errorf("it was sent to: %v", err)
+	}
+	if got, err := s.PhoneFacts(t.Context(), logClient, sent.Phone, nil); err != nil || !got.Known || got.HasUser {
+		t.Errorf("the phone is %+v, %v", got, err)
+	}
+}
+
 // TestPhoneFacts: a phone is known under its primary id or an older one.
 func TestPhoneFacts(t *testing.T) {
 	t.Parallel()

@@ -16,8 +16,9 @@ const (
 )
 
 // tryTurn takes the turn of a name if it is free. Locks are a database's, and so the
-// schema, which makes the service's tables apart from another's, is part of the key.
-const tryTurn = `SELECT pg_try_advisory_lock(hashtextextended('codeword/' || current_schema() || '/' || $1::text, 0))`
+// schema, which makes the service's tables apart from another's, is part of the key. Keys
+// of two numbers never meet those of one, which references have (changes.go).
+const tryTurn = `SELECT pg_try_advisory_lock(hashtext('codeword'), hashtext(current_schema() || '/' || $1::text))`
 
 // Lead runs f while this node, of all nodes on the database, is the one to do what
 // name says. It waits for its turn, and ends f's context when the connection that

@@ -37,6 +37,9 @@ func (o *ownOp) reads(r *rows) {
 
 func (o *ownOp) decide(r *rows) (err error) {
 	p := r.phones[o.in.Phone]
+	if p.foreign(o.client) {
+		return errForeign
+	}
 	if o.out, err = r.own(o.client, p, o.in); err == nil && !p.Known {
 		p.Known, p.client, p.sealed, p.created = true, o.client, notNull(o.in.Sealed), o.in.Now
 	}

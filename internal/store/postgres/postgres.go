@@ -74,8 +74,20 @@ func (c *Config) setDefaults() {
 
 // Validate reports what is wrong with a URL, without its password.
 func Validate(url string) error {
-	_, err := pgxpool.ParseConfig(url)
+	_, err := parse(url)
 	return err
+}
+
+func parse(url string) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	switch pc.ConnConfig.DefaultQueryExecMode {
+	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
+		return nil, errors.New("default_query_exec_mode has to prepare statements: leave it out")
+	}
+	return pc, nil
 }
 
 // Store is an open database. It is safe for concurrent use.
@@ -101,7 +113,7 @@ type Store struct {
 // Open connects, brings the schema up to date and starts the committers.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg.setDefaults()
-	pc, err := pgxpool.ParseConfig(cfg.URL)
+	pc, err := parse(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
@@ -160,9 +172,10 @@ func configure(c *pgx.ConnConfig, timeout time.Duration) {
 	}
 }
 
-// prepareSession sees to it that a commit is durable whatever the server's default.
+// prepareSession sees to it that a commit is durable whatever the server's default is,
+// or becomes while the session lasts.
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)`)
 	return err
 }
 

@@ -53,6 +53,9 @@ func (o *startOp) decide(r *rows) (err error) {
 		}
 	}
 	p := o.phone(r)
+	if p.foreign(o.client) {
+		return errForeign
+	}
 	sent, err := p.Send(in, func(c *store.Charge) (guard.Decision, error) {
 		if c.Bucket.Unlimited() {
 			return guard.Decision{Allowed: true}, nil

@@ -136,23 +136,6 @@ func TestPause(t *testing.T) {
 	mustPass(t, s, phone, code)
 }
 
-// TestWait: a write that too few replicas have is not acknowledged.
-func TestWait(t *testing.T) {
-	t.Parallel()
-	c := redistest.StartCluster(t)
-	s := open(t, redis.Config{URL: c.URL() + "&wait=1&timeout=1s", Ledger: withClient(t)})
-	phone := store.PhoneID(random())
-	mustPass(t, s, phone, mustSend(t, s, phone))
-	for _, r := range c.Replicas {
-		r.Kill()
-	}
-	_, err := s.StartChallenge(t.Context(), sendTo(phone, moment(0)))
-	wants(t, "a send without replicas", err, fault.Unavailable)
-	if _, err := s.Session(t.Context(), moment(0), random()); !fault.Is(err, fault.InvalidAuthorization) {
-		t.Errorf("a read waits for nobody: %v", err)
-	}
-}
-
 // TestEvicting: a server that may drop what is alive is refused.
 func TestEvicting(t *testing.T) {
 	t.Parallel()

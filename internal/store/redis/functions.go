@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -129,27 +130,44 @@ func (s *Store) sendAndWait(ctx context.Context, in *invocation) (out answer) {
 	if n := s.settings.waitAOF; n > 0 {
 		commands = append(commands, s.client.B().Waitaof().Numlocal(1).Numreplicas(int64(n-1)).Timeout(limit).Build())
 	}
-	results := s.client.DoMulti(ctx, commands...)
+	// A connection of its own follows no redirection, after which WAIT would speak of
+	// the wrong server: a moved slot is an error, and nothing was done.
+	var results []rueidis.RedisResult
+	err := s.client.Dedicated(func(c rueidis.DedicatedClient) error {
+		results = c.DoMulti(ctx, commands...)
+		return nil
+	})
+	if err != nil {
+		return answer{err: err}
+	}
 	if out.message, out.err = results[0].ToMessage(); out.err != nil {
 		return out
 	}
 	for i, r := range results[1:] {
 		if i == 0 && s.settings.wait > 0 {
 			n, err := r.AsInt64()
-			if out.err = err; err == nil && n < int64(s.settings.wait) {
-				out.err = errAcks
-			}
+			out.err = enough(err, err == nil && n >= int64(s.settings.wait))
 		} else {
 			n, err := r.AsIntSlice()
-			if out.err = err; err == nil && (len(n) < 2 || n[0] < 1 || n[1] < int64(s.settings.waitAOF-1)) {
-				out.err = errAcks
-			}
+			out.err = enough(err, len(n) == 2 && n[0] >= 1 && n[1] >= int64(s.settings.waitAOF-1))
 		}
 		if out.err != nil {
 			return out
 		}
 	}
 	return out
+}
+
+// enough is nil when enough servers have a write. It never is an error of the server's
+// own, which would mean that nothing was written.
+func enough(err error, acks bool) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %v", errAcks, err) //nolint:errorlint // see above
+	case !acks:
+		return errAcks
+	}
+	return nil
 }
 
 // notLoaded tells an answer of a primary that has never seen the library; then

@@ -185,12 +185,13 @@ local function charge(keys, args)
   return { 1, tat, stored }
 end
 
--- give undoes a charge: exactly when nothing came between, else by one event.
+-- give undoes a charge: wholly when nothing came between, else as far as time has not
+-- done so. Of the event that ends at its arrival time that is what is still to come.
 local function give(keys, args)
   local now, tat, before, every = numbers(args, 1, 4)
   local stored = tonumber(redis.call('GET', keys[1]) or 0)
   local back = before
-  if stored ~= tat then back = stored - math.floor(every / 1000) end
+  if stored ~= tat then back = stored - math.max(0, math.min(math.floor(every / 1000), tat - now)) end
   if back <= 0 or stored == 0 then
     redis.call('DEL', keys[1])
   else
@@ -207,7 +208,7 @@ local function reserve(keys, args)
   local r = raw and cmsgpack.unpack(raw)
   if not r or r[2] <= now then r = { args[3], expires, 0 } end
   if r[1] ~= args[3] then return 0 end
-  r[3] = r[3] + 1
+  r[2], r[3] = math.max(r[2], expires), r[3] + 1
   redis.call('SET', keys[1], cmsgpack.pack(r), 'PX', ttl(now, r[2]))
   return 1
 end

@@ -9,9 +9,10 @@ import (
 
 const (
 	// catchUpLimit bounds how long a reader of the log waits for what was accepted
-	// before it asked, and catchUpEvery is how often it looks.
+	// before it asked. It looks after catchUpFirst, and then less and less often.
 	catchUpLimit = time.Second
-	catchUpEvery = 2 * time.Millisecond
+	catchUpFirst = 2 * time.Millisecond
+	catchUpLast  = 64 * time.Millisecond
 )
 
 // Messages lists the log as the ledger has it, once it has what was accepted before
@@ -32,8 +33,9 @@ func (s *Store) Messages(ctx context.Context, in store.MessageQuery) (store.Mess
 func (s *Store) catchUp(ctx context.Context, parts []byte) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpLimit)
 	defer cancel()
-	tick := time.NewTicker(catchUpEvery)
-	defer tick.Stop()
+	pause := catchUpFirst
+	again := time.NewTimer(pause)
+	defer again.Stop()
 	newest := make(map[byte]string, len(parts))
 	for _, part := range parts {
 		newest[part] = ""
@@ -60,7 +62,9 @@ func (s *Store) catchUp(ctx context.Context, parts []byte) {
 			return
 		}
 		select {
-		case <-tick.C:
+		case <-again.C:
+			pause = min(2*pause, catchUpLast)
+			again.Reset(pause)
 		case <-ctx.Done():
 			return
 		}

@@ -21,7 +21,7 @@ func (s *Store) StartChallenge(ctx context.Context, in store.Start) (store.Start
 	if len(in.Charges) > intent.MaxCharges {
 		return store.Started{}, fault.New(fault.Internal, "too many charges")
 	}
-	send := sending{store: s, in: &in, now: micros(in.Now)}
+	send := sending{store: s, in: &in, now: micros(in.Now), began: time.Now()}
 	if err := send.prepare(ctx); err != nil {
 		send.undo(ctx)
 		return store.Started{}, err
@@ -44,6 +44,8 @@ type sending struct {
 	facts store.PhoneFacts
 	// reserved tells that the idempotency key is noted as ours, too.
 	reserved bool
+	// began is when, by this machine's clock.
+	began time.Time
 	// taken are the charges that were made, nil for those that were not.
 	taken [intent.MaxCharges]*taking
 	// refusal is that of a charge, with the longest wait.
@@ -125,7 +127,7 @@ func (s *sending) note(answers []answer) (err error) {
 		}
 		got, asked := a.message.AsIntSlice()
 		switch {
-		case asked != nil || len(got) < 2:
+		case asked != nil || len(got) < 2 || got[0] == 1 && len(got) < 3:
 			err = first(err, unavailable("answered otherwise than agreed", asked))
 		case got[0] == 1:
 			s.taken[i] = &taking{got[1], got[2]}
@@ -249,16 +251,17 @@ func (s *sending) start(dry bool) invocation {
 func (s *sending) undo(ctx context.Context) { s.giveBack(ctx, s.reserved) }
 
 // giveBack returns the charges. What cannot be returned comes back by itself, as any
-// charge does.
+// charge does, and what has come back by now is not returned again.
 func (s *sending) giveBack(ctx context.Context, release bool) {
 	var calls []invocation
+	now := micros(s.in.Now.Add(time.Since(s.began)))
 	for i, t := range s.taken {
 		if t == nil {
 			continue
 		}
 		c := &s.in.Charges[i]
 		calls = append(calls, invocation{"give", []string{s.store.limitKey(c.Key)}, []string{
-			s.now, strconv.FormatInt(t.tat, 10), strconv.FormatInt(t.before, 10), strconv.FormatInt(int64(c.Bucket.Every), 10),
+			now, strconv.FormatInt(t.tat, 10), strconv.FormatInt(t.before, 10), strconv.FormatInt(int64(c.Bucket.Every), 10),
 		}})
 	}
 	if release {

@@ -98,17 +98,24 @@ func (c *Cluster) Await(tb testing.TB, r *Server) {
 	})
 }
 
-// Shard is the index of the shard that a key is in, until a failover that of its
-// primary.
-func (c *Cluster) Shard(tb testing.TB, key string) int {
+// Slot is where a key is.
+func (c *Cluster) Slot(tb testing.TB, key string) int {
 	tb.Helper()
 	answer := c.Replicas[0].Do(tb, "CLUSTER", "KEYSLOT", key)
 	slot, err := answer.AsInt64()
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return int(slot)
+}
+
+// Shard is the index of the shard that a key is in, until a failover that of its
+// primary.
+func (c *Cluster) Shard(tb testing.TB, key string) int {
+	tb.Helper()
+	slot := c.Slot(tb, key)
 	for i := range shards {
-		if int(slot) < clusterSlots*(i+1)/shards {
+		if slot < clusterSlots*(i+1)/shards {
 			return i
 		}
 	}
