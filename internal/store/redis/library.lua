@@ -175,20 +175,27 @@ local function numbers(args, from, to)
   return unpack(out)
 end
 
--- charge takes one event from a limit: {1, arrival time, the one before} or {0, wait}.
+-- clock is the server's own, for how long something took.
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
+-- charge takes one event from a limit: {1, arrival time, the one before, the clock} or {0, wait}.
 local function charge(keys, args)
   local now, burst, every = numbers(args, 1, 3)
   local stored = tonumber(redis.call('GET', keys[1]) or 0)
   local tat, wait = take(now, stored, burst, every)
   if not tat then return { 0, wait } end
   redis.call('SET', keys[1], int(tat), 'PX', ttl(now, tat))
-  return { 1, tat, stored }
+  return { 1, tat, stored, clock() }
 end
 
 -- give undoes a charge: wholly when nothing came between, else as far as time has not
 -- done so. Of the event that ends at its arrival time that is what is still to come.
 local function give(keys, args)
-  local now, tat, before, every = numbers(args, 1, 4)
+  local now, tat, before, every, at = numbers(args, 1, 5)
+  now = now + math.max(0, clock() - at)
   local stored = tonumber(redis.call('GET', keys[1]) or 0)
   local back = before
   if stored ~= tat then back = stored - math.max(0, math.min(math.floor(every / 1000), tat - now)) end

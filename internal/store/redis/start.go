@@ -21,7 +21,7 @@ func (s *Store) StartChallenge(ctx context.Context, in store.Start) (store.Start
 	if len(in.Charges) > intent.MaxCharges {
 		return store.Started{}, fault.New(fault.Internal, "too many charges")
 	}
-	send := sending{store: s, in: &in, now: micros(in.Now), began: time.Now()}
+	send := sending{store: s, in: &in, now: micros(in.Now)}
 	if err := send.prepare(ctx); err != nil {
 		send.undo(ctx)
 		return store.Started{}, err
@@ -44,16 +44,14 @@ type sending struct {
 	facts store.PhoneFacts
 	// reserved tells that the idempotency key is noted as ours, too.
 	reserved bool
-	// began is when, by this machine's clock.
-	began time.Time
 	// taken are the charges that were made, nil for those that were not.
 	taken [intent.MaxCharges]*taking
 	// refusal is that of a charge, with the longest wait.
 	refusal *fault.Error
 }
 
-// taking is what a charge changed.
-type taking struct{ tat, before int64 }
+// taking is what a charge changed, and when by the server's clock.
+type taking struct{ tat, before, at int64 }
 
 // prepare asks the ledger for the phone and, at the same time, charges the limits
 // beside it and reserves the idempotency key.
@@ -127,10 +125,10 @@ func (s *sending) note(answers []answer) (err error) {
 		}
 		got, asked := a.message.AsIntSlice()
 		switch {
-		case asked != nil || len(got) < 2 || got[0] == 1 && len(got) < 3:
+		case asked != nil || len(got) < 2 || got[0] == 1 && len(got) < 4:
 			err = first(err, unavailable("answered otherwise than agreed", asked))
 		case got[0] == 1:
-			s.taken[i] = &taking{got[1], got[2]}
+			s.taken[i] = &taking{got[1], got[2], got[3]}
 		default:
 			kind := fault.LimitSMS
 			if c.OfClient {
@@ -254,14 +252,13 @@ func (s *sending) undo(ctx context.Context) { s.giveBack(ctx, s.reserved) }
 // charge does, and what has come back by now is not returned again.
 func (s *sending) giveBack(ctx context.Context, release bool) {
 	var calls []invocation
-	now := micros(s.in.Now.Add(time.Since(s.began)))
 	for i, t := range s.taken {
 		if t == nil {
 			continue
 		}
 		c := &s.in.Charges[i]
 		calls = append(calls, invocation{"give", []string{s.store.limitKey(c.Key)}, []string{
-			now, strconv.FormatInt(t.tat, 10), strconv.FormatInt(t.before, 10), strconv.FormatInt(int64(c.Bucket.Every), 10),
+			s.now, itoa(t.tat), itoa(t.before), itoa(int64(c.Bucket.Every)), itoa(t.at),
 		}})
 	}
 	if release {
