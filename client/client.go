@@ -2,7 +2,7 @@
 // checks the codes people type.
 //
 //	c, err := client.New(client.Config{BaseURL: "https://otp.example.com", ClientID: id, ClientSecret: secret})
-//	sent, err := c.Send(ctx, "+16502530000")
+//	sent, err := c.Send(ctx, "+16502180000")
 //	// ... the person types the code ...
 //	auth, err := c.Authenticate(ctx, sent.PhoneID, code)
 //	if errors.Is(err, api.CodeInvalidOTP) { ... }

@@ -22,7 +22,7 @@ import (
 const (
 	id     = "client-1"
 	secret = "s3cr3t-value"
-	phone  = "+16502530000"
+	phone  = "+16502180000"
 	jwt    = "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"
 )
 

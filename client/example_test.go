@@ -37,7 +37,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	sent, err := c.Send(ctx, "+16502530000")
+	sent, err := c.Send(ctx, "+16502180000")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -88,7 +88,7 @@ func ExampleWithIdempotencyKey() {
 		return
 	}
 	// The key is kept with the order, so that a restart does not send twice.
-	sent, err := c.Send(context.Background(), "+16502530000", client.WithIdempotencyKey("order-4711"))
+	sent, err := c.Send(context.Background(), "+16502180000", client.WithIdempotencyKey("order-4711"))
 	fmt.Println(sent.IdempotencyKey, err)
 	// Output: order-4711 <nil>
 }

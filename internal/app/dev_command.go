@@ -351,9 +351,9 @@ Send a code, read it in the inbox, authenticate:
     -H "ratio-client-id: $CODEWORD_CLIENT_ID" \
     -H "ratio-client-secret: $CODEWORD_CLIENT_SECRET" \
     -H "Content-Type: application/json" \
-    -d '{"phoneNumber": "+16502530000"}'
+    -d '{"phoneNumber": "+16502180000"}'
 
-  curl -sS "$CODEWORD_ADMIN_URL/admin/v1/inbox?to=%%2B16502530000" \
+  curl -sS "$CODEWORD_ADMIN_URL/admin/v1/inbox?to=%%2B16502180000" \
     -H "Authorization: Bearer $CODEWORD_ADMIN_TOKEN"
 
   curl -sS -X POST "$CODEWORD_URL/v1/auth/otp/sms:authenticate" \

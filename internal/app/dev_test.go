@@ -106,11 +106,11 @@ func TestDevInProcess(t *testing.T) {
 		after time.Duration
 		ok    bool
 	}{{10*time.Minute - time.Second, true}, {10 * time.Minute, false}} {
-		sent, err := live.Send(t.Context(), "+16502530000")
+		sent, err := live.Send(t.Context(), "+16502180000")
 		if err != nil {
 			t.Fatal(err)
 		}
-		code = inbox(t, d, "+16502530000")[:6]
+		code = inbox(t, d, "+16502180000")[:6]
 		settle(t, d)
 		c.Advance(tc.after)
 		if _, err := live.Authenticate(t.Context(), sent.PhoneID, code); (err == nil) != tc.ok {
@@ -148,7 +148,7 @@ func TestDevInProcess(t *testing.T) {
 	if _, err := caller(t, again.URL, d.TestClientID, d.TestClientSecret).Send(t.Context(), "+14165551234"); err != nil {
 		t.Error(err)
 	}
-	_, err = caller(t, again.URL, d.LiveClientID, d.LiveClientSecret).Send(t.Context(), "+16502530000")
+	_, err = caller(t, again.URL, d.LiveClientID, d.LiveClientSecret).Send(t.Context(), "+16502180000")
 	if !errors.Is(err, api.CodeInvalidClientSecret) {
 		t.Errorf("a client that an operator disabled: %v", err)
 	}

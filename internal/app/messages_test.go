@@ -15,6 +15,7 @@ import (
 	"codeword/internal/message"
 	"codeword/internal/otp"
 	"codeword/internal/phone"
+	"codeword/internal/phone/lookup"
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
@@ -22,7 +23,7 @@ import (
 	"codeword/internal/tenant"
 )
 
-const loggedNumber = "+16502530000"
+const loggedNumber = "+16502180000"
 
 // logBed is a message log over a real store, and the intake that changes it.
 type logBed struct {
@@ -63,7 +64,7 @@ func newLogBed(t *testing.T) *logBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: phone.UnknownLines{}, Now: now, Queued: func() {}})
+	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: lookup.Lines{}, Now: now, Queued: func() {}})
 	b.messageLog = &messageLog{store: st, clients: registry, otp: service}
 	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.Clients, Now: now})
 	if err != nil {
@@ -113,7 +114,7 @@ func TestMessageLogLists(t *testing.T) {
 	b := newLogBed(t)
 	b.mustSend("client-live-a", loggedNumber)
 	b.mustSend("client-live-b", loggedNumber)
-	b.mustSend("client-live-a", "+16502530001")
+	b.mustSend("client-live-a", "+16502180001")
 	all := b.list(console.MessageQuery{})
 	if len(all.Messages) != 3 || all.Messages[0].PhoneMask != "0001" || all.Messages[0].Status != "queued" {
 		t.Fatalf("all: %+v", all.Messages)
@@ -127,7 +128,7 @@ func TestMessageLogLists(t *testing.T) {
 	if len(to.Messages) != 2 || to.Messages[0].ClientID != "client-live-b" || to.Messages[0].PhoneMask != "0000" {
 		t.Errorf("to one number: %+v", to.Messages)
 	}
-	if none := b.list(console.MessageQuery{To: "+16502539999"}); len(none.Messages) != 0 {
+	if none := b.list(console.MessageQuery{To: "+16502189999"}); len(none.Messages) != 0 {
 		t.Errorf("to a number that nobody knows: %+v", none.Messages)
 	}
 	first := b.list(console.MessageQuery{Limit: 2})
@@ -135,7 +136,7 @@ func TestMessageLogLists(t *testing.T) {
 	if len(first.Messages) != 2 || len(rest.Messages) != 1 || rest.Messages[0].ID != all.Messages[2].ID {
 		t.Errorf("pages of %d and %d", len(first.Messages), len(rest.Messages))
 	}
-	for text, kind := range map[string]fault.Kind{"6502530000": fault.InvalidPhone, "+4915112345678": fault.InvalidPhone} {
+	for text, kind := range map[string]fault.Kind{"6502180000": fault.InvalidPhone, "+4915112345678": fault.InvalidPhone} {
 		if _, err := b.List(t.Context(), console.MessageQuery{To: text, Limit: 1}); !fault.Is(err, kind) || strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", text, err)
 		}

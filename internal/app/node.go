@@ -20,7 +20,7 @@ import (
 	"codeword/internal/inbound"
 	"codeword/internal/keyring"
 	"codeword/internal/otp"
-	"codeword/internal/phone"
+	"codeword/internal/phone/lookup"
 	"codeword/internal/routing"
 	"codeword/internal/server"
 	"codeword/internal/session"
@@ -125,7 +125,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.otp = otp.New(otp.Config{
-		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: phone.UnknownLines{},
+		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: lookup.Lines{},
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
 		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
 	})

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func lookup(name string) (string, bool) {
+func lookUp(name string) (string, bool) {
 	v, ok := map[string]string{"TOKEN": "0123456789abcdef0123456789abcdef", "RATE": "25", "EMPTY": ""}[name]
 	return v, ok
 }
@@ -41,7 +41,7 @@ routes:
 `
 
 func TestParseRoutes(t *testing.T) {
-	routes, err := parseRoutes([]byte(goodRoutes), "https://otp.example.com", lookup)
+	routes, err := parseRoutes([]byte(goodRoutes), "https://otp.example.com", lookUp)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestParseRoutes(t *testing.T) {
 
 func TestNoCallbacksWithoutPublicURL(t *testing.T) {
 	for _, public := range []string{"", "http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:8080"} {
-		routes, err := parseRoutes([]byte(goodRoutes), public, lookup)
+		routes, err := parseRoutes([]byte(goodRoutes), public, lookUp)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ routes:
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseRoutes([]byte(tt.file), "", lookup)
+			_, err := parseRoutes([]byte(tt.file), "", lookUp)
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -176,7 +176,7 @@ func TestEndlessFile(t *testing.T) {
 }
 
 func TestByteOrderMark(t *testing.T) {
-	if routes, err := parseRoutes([]byte("\ufeff"+goodRoutes), "", lookup); err != nil || len(routes) != 3 {
+	if routes, err := parseRoutes([]byte("\ufeff"+goodRoutes), "", lookUp); err != nil || len(routes) != 3 {
 		t.Errorf("%d routes, %v", len(routes), err)
 	}
 }
@@ -192,7 +192,7 @@ func TestErrorsQuoteNoSecret(t *testing.T) {
 		"routes:\n  - name: a\n    twilio:\n      auth-token: ${" + secret + "}\n",
 		"routes:\n  - name: a\n    telnyx:\n      api-key: \"" + secret + "\"\n      from: nobody\n",
 	} {
-		_, err := parseRoutes([]byte(file), "https://otp.example.com", lookup)
+		_, err := parseRoutes([]byte(file), "https://otp.example.com", lookUp)
 		if err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v", err)
 		}

@@ -30,19 +30,20 @@ type streams struct {
 // cli is the command line. Every flag has an environment variable: --listen is
 // CODEWORD_LISTEN.
 type cli struct {
-	Dev     devCommand     `cmd:"" help:"Run the whole service for development, on the embedded store unless told otherwise."`
-	Serve   serveCommand   `cmd:"" help:"Run the service."`
-	Client  clientCommand  `cmd:"" help:"Manage clients and their secrets."`
-	Keys    keysCommand    `cmd:"" help:"Manage the master keyset and the signing keys."`
-	Phone   phoneCommand   `cmd:"" help:"Opt a number out of a client's messages, or block it for a time."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database schema up to date, or move to another database."`
-	Doctor  doctorCommand  `cmd:"" help:"Check configuration, store, keys and clock."`
-	Backup  backupCommand  `cmd:"" help:"Copy the database to a file while the service runs."`
-	Restore restoreCommand `cmd:"" help:"Put a backup in the place of the database."`
-	Forget  forgetCommand  `cmd:"" help:"End all sessions, codes and queued messages, after a database was put back by other means than restore."`
-	Send    sendCommand    `cmd:"" help:"Send a code to a number, as a client would."`
-	Verify  verifyCommand  `cmd:"" help:"Authenticate with a code, as a client would."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Dev        devCommand        `cmd:"" help:"Run the whole service for development, on the embedded store unless told otherwise."`
+	Serve      serveCommand      `cmd:"" help:"Run the service."`
+	Client     clientCommand     `cmd:"" help:"Manage clients and their secrets."`
+	Keys       keysCommand       `cmd:"" help:"Manage the master keyset and the signing keys."`
+	Phone      phoneCommand      `cmd:"" help:"Opt a number out of a client's messages, or block it for a time."`
+	Numberplan numberplanCommand `cmd:"" help:"Tell what is known of a number."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database schema up to date, or move to another database."`
+	Doctor     doctorCommand     `cmd:"" help:"Check configuration, store, keys and clock."`
+	Backup     backupCommand     `cmd:"" help:"Copy the database to a file while the service runs."`
+	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database."`
+	Forget     forgetCommand     `cmd:"" help:"End all sessions, codes and queued messages, after a database was put back by other means than restore."`
+	Send       sendCommand       `cmd:"" help:"Send a code to a number, as a client would."`
+	Verify     verifyCommand     `cmd:"" help:"Authenticate with a code, as a client would."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // Run runs the command and returns its exit code: 0 for success, 2 for a wrong

@@ -125,7 +125,7 @@ func (d *fieldDecoder) field(path string, n ast.Node, into reflect.Value) {
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// scalar decodes one value. Text must be text in YAML, too: +16502530000 or 007
+// scalar decodes one value. Text must be text in YAML, too: +16502180000 or 007
 // would arrive as other text than the one in the file.
 func (d *fieldDecoder) scalar(n ast.Node, into reflect.Value) error {
 	text, isText := scalarText(n)

@@ -80,7 +80,7 @@ func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
 			status, code = c.failed(r, "inbox", err)
 			view.Error = code.Message()
 			if code == api.CodeInvalidPhone {
-				view.Error = "That is not a phone number in E.164 form, such as +16502530000."
+				view.Error = "That is not a phone number in E.164 form, such as +16502180000."
 			}
 		}
 	} else {

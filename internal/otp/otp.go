@@ -180,7 +180,7 @@ func (s *Service) check(ctx context.Context, c *tenant.Client, raw string) (phon
 	if err != nil {
 		return n, sampleNone, fault.Wrap(fault.Unavailable, "line type", err)
 	}
-	if line != phone.LineMobile && line != phone.LineUnknown {
+	if !c.LineTypes.Has(line) {
 		return n, sampleNone, fault.New(fault.InvalidPhoneType, "line type "+line.String())
 	}
 	return n, sampleNone, nil

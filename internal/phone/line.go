@@ -1,6 +1,10 @@
 package phone
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"strings"
+)
 
 // LineType is what a number's subscriber is reached by.
 type LineType uint8
@@ -43,6 +47,52 @@ func (t LineType) String() string {
 	return "unknown"
 }
 
+// LineTypes is a set of line types that a client sends to. The zero value stands for the
+// default: mobile lines, and those that nobody can tell, since numbers are ported and
+// tables have gaps.
+type LineTypes uint16
+
+const defaultLineTypes = LineTypes(1<<LineMobile | 1<<LineUnknown)
+
+// allowedLines is what ParseLineTypes accepts: lines that can take a text message.
+var allowedLines = []LineType{LineMobile, LineUnknown, LineNonFixedVoIP, LineFixedVoIP, LineLandline}
+
+// ParseLineTypes returns the set of the named types, as [LineType.String] writes them,
+// in any order. Mobile lines have to be among them. No names at all give the default.
+func ParseLineTypes(names []string) (LineTypes, error) {
+	if len(names) == 0 {
+		return defaultLineTypes, nil
+	}
+	var set LineTypes
+	known := make([]string, len(allowedLines))
+	for i, t := range allowedLines {
+		known[i] = t.String()
+	}
+	for _, name := range names {
+		found := false
+		for _, t := range allowedLines {
+			if t.String() == name {
+				set, found = set|1<<t, true
+			}
+		}
+		if !found {
+			return 0, fmt.Errorf("phone: unknown line type %q (known: %s)", name, strings.Join(known, ", "))
+		}
+	}
+	if !set.Has(LineMobile) {
+		return 0, fmt.Errorf("phone: %s has to be among the line types", LineMobile)
+	}
+	return set, nil
+}
+
+// Has tells whether a type is in the set.
+func (l LineTypes) Has(t LineType) bool {
+	if l == 0 {
+		l = defaultLineTypes
+	}
+	return l&(1<<t) != 0
+}
+
 // LineTyper tells the line type of a number. Implementations are safe for
 // concurrent use and stop when ctx ends.
 //
@@ -52,10 +102,3 @@ func (t LineType) String() string {
 type LineTyper interface {
 	LineType(ctx context.Context, n Number) (LineType, error)
 }
-
-// UnknownLines is the LineTyper of a service without a lookup: it answers
-// LineUnknown for every number.
-type UnknownLines struct{}
-
-// LineType returns LineUnknown.
-func (UnknownLines) LineType(context.Context, Number) (LineType, error) { return LineUnknown, nil }

@@ -119,6 +119,11 @@ func (n Number) NPA() int { return int(n.national() / 1e7) }
 // Number.
 func (n Number) NXX() int { return int(n.national() / 1e4 % 1e3) }
 
+// Thousands returns the digit after the exchange, 0 to 9, which with area code and
+// exchange names the thousands-block that operators are given numbers in; 0 of the zero
+// Number.
+func (n Number) Thousands() int { return int(n.national() / 1e3 % 10) }
+
 // E164 returns the whole number, such as "+16502530000", byte for byte what
 // [Parse] read; the empty string of the zero Number. The result is not masked:
 // it belongs in a carrier's request or under a key, never in a log.

@@ -1,7 +1,6 @@
 package phone_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -276,11 +275,32 @@ func TestParseRegions(t *testing.T) {
 	}
 }
 
-func TestUnknownLines(t *testing.T) {
-	var typer phone.LineTyper = phone.UnknownLines{}
-	got, err := typer.LineType(context.Background(), mustParse(t, "+16502530000"))
-	if got != phone.LineUnknown || err != nil {
-		t.Errorf("got %v, %v", got, err)
+func TestLineTypes(t *testing.T) {
+	for _, tc := range []struct {
+		names string
+		has   []phone.LineType
+	}{
+		{"", []phone.LineType{phone.LineMobile, phone.LineUnknown}},
+		{"mobile", []phone.LineType{phone.LineMobile}},
+		{"non_fixed_voip mobile mobile", []phone.LineType{phone.LineMobile, phone.LineNonFixedVoIP}},
+		{"mobile unknown fixed_voip landline", []phone.LineType{phone.LineMobile, phone.LineUnknown, phone.LineFixedVoIP, phone.LineLandline}},
+		{"unknown", nil},
+		{"mobile pager", nil},
+		{"mobile Landline", nil},
+		{"mobile toll_free", nil},
+	} {
+		set, err := phone.ParseLineTypes(strings.Fields(tc.names))
+		if (err == nil) != (tc.has != nil) {
+			t.Errorf("%q: %v", tc.names, err)
+		}
+		for line := range phone.LineVoicemail + 1 {
+			if err == nil && set.Has(line) != slices.Contains(tc.has, line) {
+				t.Errorf("%q has %s: %t", tc.names, line, set.Has(line))
+			}
+		}
+	}
+	if !phone.LineTypes(0).Has(phone.LineMobile) || phone.LineTypes(0).Has(phone.LineLandline) {
+		t.Error("the zero value is not the default")
 	}
 }
 

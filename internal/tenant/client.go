@@ -14,6 +14,8 @@ type Client struct {
 	Live     bool
 	Disabled bool
 	Settings Settings
+	// LineTypes is Settings.AllowedLineTypes, parsed.
+	LineTypes phone.LineTypes
 	// Regions is Settings.AllowedRegions, parsed.
 	Regions phone.Regions
 	// Texts are what the phones get.
@@ -54,19 +56,24 @@ func Parse(row store.Client) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	lines, err := phone.ParseLineTypes(settings.AllowedLineTypes)
+	if err != nil {
+		return nil, err
+	}
 	texts, _, err := settings.Texts()
 	if err != nil {
 		return nil, err
 	}
 	return &Client{
-		ID:       row.ID,
-		Name:     row.Name,
-		Live:     row.Live,
-		Disabled: !row.DisabledAt.IsZero(),
-		Settings: settings,
-		Regions:  regions,
-		Texts:    texts,
-		Revision: row.Revision,
-		secrets:  row.Secrets,
+		ID:        row.ID,
+		Name:      row.Name,
+		Live:      row.Live,
+		Disabled:  !row.DisabledAt.IsZero(),
+		Settings:  settings,
+		LineTypes: lines,
+		Regions:   regions,
+		Texts:     texts,
+		Revision:  row.Revision,
+		secrets:   row.Secrets,
 	}, nil
 }

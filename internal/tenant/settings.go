@@ -99,6 +99,9 @@ type Settings struct {
 	RequireAuthorization bool `json:"requireAuthorization"`
 	// AllowedRegions are ISO 3166-1 codes: US and, if wanted, PR VI GU AS MP.
 	AllowedRegions []string `json:"allowedRegions"`
+	// AllowedLineTypes are the types of lines that may be sent to, by their names in
+	// phone.ParseLineTypes.
+	AllowedLineTypes []string `json:"allowedLineTypes"`
 	// TokenLifetime is the life of a session JWT.
 	TokenLifetime Duration `json:"tokenLifetime"`
 	// SessionIdle is how long a session lives after its last use; it must not
@@ -135,20 +138,21 @@ const RouteInbox = "inbox"
 // Defaults is the policy of a client that configures nothing.
 func Defaults() Settings {
 	return Settings{
-		Brand:          "Codeword",
-		CodeLength:     6,
-		CodeLifetime:   Duration(10 * time.Minute),
-		MaxAttempts:    5,
-		PhoneBurst:     Rate{Burst: 3, Every: Duration(time.Minute)},
-		PhoneDay:       Quota{Max: 10, Period: Duration(24 * time.Hour)},
-		PhoneFailures:  Quota{Max: 15, Period: Duration(24 * time.Hour)},
-		ClientRate:     Rate{Burst: 1000, Every: Duration(5 * time.Millisecond)},
-		AddressRate:    Rate{Burst: 10, Every: Duration(30 * time.Second)},
-		AllowedRegions: []string{"US"},
-		TokenLifetime:  Duration(5 * time.Minute),
-		SessionIdle:    Duration(10 * time.Minute),
-		Locale:         "en",
-		MaxSegments:    1,
+		Brand:            "Codeword",
+		CodeLength:       6,
+		CodeLifetime:     Duration(10 * time.Minute),
+		MaxAttempts:      5,
+		PhoneBurst:       Rate{Burst: 3, Every: Duration(time.Minute)},
+		PhoneDay:         Quota{Max: 10, Period: Duration(24 * time.Hour)},
+		PhoneFailures:    Quota{Max: 15, Period: Duration(24 * time.Hour)},
+		ClientRate:       Rate{Burst: 1000, Every: Duration(5 * time.Millisecond)},
+		AddressRate:      Rate{Burst: 10, Every: Duration(30 * time.Second)},
+		AllowedRegions:   []string{"US"},
+		AllowedLineTypes: []string{"mobile", "unknown"},
+		TokenLifetime:    Duration(5 * time.Minute),
+		SessionIdle:      Duration(10 * time.Minute),
+		Locale:           "en",
+		MaxSegments:      1,
 	}
 }
 
@@ -226,6 +230,9 @@ func (s Settings) Validate() error {
 	}
 	if _, err := phone.ParseRegions(s.AllowedRegions); err != nil {
 		errs = append(errs, fmt.Errorf("allowedRegions: %w", err))
+	}
+	if _, err := phone.ParseLineTypes(s.AllowedLineTypes); err != nil {
+		errs = append(errs, fmt.Errorf("allowedLineTypes: %w", err))
 	}
 	check(s.Locale != "", "locale: empty")
 	check(s.MaxSegments != 0, "maxSegments: 0 is not within 1 to %d", message.MaxSegments)

@@ -30,7 +30,7 @@ func report(t *testing.T, name, tries, figure string, args ...any) {
 }
 
 // number is the n-th of ten thousand numbers that may be mobile lines.
-func number(n int) string { return fmt.Sprintf("+1650253%04d", n%10000) }
+func number(n int) string { return fmt.Sprintf("+1650218%04d", n%10000) }
 
 // header is one header field of a request.
 type header struct{ name, value string }

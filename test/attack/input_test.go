@@ -67,7 +67,7 @@ func hostileBodies() []hostileBody {
 		{"100,000 arrays deep", strings.Repeat("[", 100_000), http.StatusRequestEntityTooLarge, ""},
 		{"16 KiB and a byte", padded(api.MaxBodyBytes + 1), http.StatusRequestEntityTooLarge, ""},
 		{"10 MiB", strings.Repeat(" ", 10<<20), http.StatusRequestEntityTooLarge, ""},
-		{"number as number", `{"phoneNumber":16502530000}`, 0, api.CodeInvalidPhone},
+		{"number as number", `{"phoneNumber":16502180000}`, 0, api.CodeInvalidPhone},
 		{"huge number", `{"phoneNumber":1e999999999}`, 0, api.CodeInvalidPhone},
 		{"10,000 digits", `{"phoneNumber":` + strings.Repeat("9", 10_000) + `}`, 0, api.CodeInvalidPhone},
 		{"number in an array", `{"phoneNumber":["%s"]}`, 0, api.CodeInvalidPhone},

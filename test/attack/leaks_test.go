@@ -105,7 +105,7 @@ func database(t *testing.T, s *testserver.Server) []byte {
 func work(t *testing.T, s *testserver.Server, cred testserver.Credentials) map[string]string {
 	t.Helper()
 	c := callAs(t, s.Endpoint, cred)
-	const to, other, landline, typo = "+16502534711", "+16502538642", "+18005551234", "+1650253471199"
+	const to, other, landline, typo = "+16502184711", "+16502188642", "+18005551234", "+1650218471199"
 	const key, ip = "idempotency-key-3f9c1b", `{"ip":"203.0.113.77","visitor":"visitor-8d1f0a"}`
 	id, code := c.mustStart(to, idempotency(key), header{api.HeaderDeviceFingerprint, ip})
 	guess := wrong(code, 41)
@@ -124,7 +124,7 @@ func work(t *testing.T, s *testserver.Server, cred testserver.Credentials) map[s
 	c.send(typo)
 	c.send("tel:" + to)
 	c.do(http.MethodPost, api.PathSend, `{"phoneNumber":"`+to+`"`)
-	c.do(http.MethodPost, api.PathSend+"?phoneNumber=%2B16502534711", "{}")
+	c.do(http.MethodPost, api.PathSend+"?phoneNumber=%2B16502184711", "{}")
 	c.do(http.MethodPost, api.PathAuthenticate, `{"phoneId":"`+id+`","otp":"`+second+`"`)
 	c.do(http.MethodGet, "/"+second+"/"+token, "")
 	c.do(http.MethodGet, api.PathAuthenticate+"?otp="+second, "", header{"User-Agent", to}, header{"Referer", token})
@@ -191,9 +191,9 @@ func TestErrorsEchoNothing(t *testing.T) {
 	t.Parallel()
 	s := testserver.Start(t, testserver.Options{})
 	c := callAs(t, s.Endpoint, s.CreateClient("echo", true, `{"codeLength":10}`))
-	const to = "+16502534711"
+	const to = "+16502184711"
 	id, code := c.mustStart(to)
-	token := c.mustSignIn("+16502538642")
+	token := c.mustSignIn("+16502188642")
 	marker := "zq7marker"
 	answers := []answer{
 		c.authenticate(id, wrong(code, 0)), c.authenticate(id, code+"1"), c.authenticate(code, code), c.authenticate(marker, wrong(code, 1)),

@@ -10,7 +10,7 @@ import (
 	"codeword/api"
 )
 
-const phoneA, phoneB, phoneC = "+16502530001", "+12122340002", "+14152350003"
+const phoneA, phoneB, phoneC = "+16502180001", "+12122340002", "+14152350003"
 
 // TestWebhookJourney follows one code from the send to its use, with receipts in
 // between that come twice and in the wrong order.

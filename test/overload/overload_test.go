@@ -175,4 +175,4 @@ func count(t *testing.T, data, sql string) (n int) {
 }
 
 // number is the n-th of ten thousand numbers that may be mobile lines.
-func number(n int) string { return fmt.Sprintf("+1650253%04d", n%10000) }
+func number(n int) string { return fmt.Sprintf("+1650218%04d", n%10000) }

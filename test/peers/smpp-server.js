@@ -11,7 +11,7 @@
 //   systemId, password   others are refused (ESME_RINVSYSID, ESME_RINVPASWD)
 //   version         false leaves sc_interface_version out of bind_resp
 //   respDelayMs     answers a submit_sm after that long
-//   statuses        {"16502530001": 11}: command_status by destination
+//   statuses        {"16502180001": 11}: command_status by destination
 //   throttleEvery   refuses every nth submit_sm with throttleStatus (default 0x58)
 //   dropAfter       cuts the connection that brings the nth message taken, and
 //                   every nth after it, without an answer to it

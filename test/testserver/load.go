@@ -15,8 +15,10 @@ import (
 // Number is the n-th of 800,000 numbers that a live client may send to.
 func Number(n int) string {
 	areas := [...]string{"206", "212", "312", "415", "512", "617", "650", "702"}
+	// In these the table of line types has nothing but mobile and unknown blocks.
+	exchanges := [...]string{"205", "218", "220", "279", "280", "303", "310", "328", "346", "378"}
 	k := n / len(areas)
-	return fmt.Sprintf("+1%s%03d%04d", areas[n%len(areas)], 220+k/10_000, k%10_000)
+	return fmt.Sprintf("+1%s%s%04d", areas[n%len(areas)], exchanges[k/10_000%len(exchanges)], k%10_000)
 }
 
 // Load asks for codes, each for another number, until it is stopped.

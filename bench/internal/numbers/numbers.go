@@ -2,7 +2,14 @@
 // tests: as many as wanted, without remembering which were handed out.
 package numbers
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"sync"
+
+	"codeword/internal/phone"
+	"codeword/internal/phone/lookup"
+)
 
 // areaCodes are geographic codes of the fifty states and Washington, each long
 // in service (NANPA area code assignments).
@@ -22,7 +29,7 @@ const lines = 10_000 // numbers in one exchange
 // Generator maps an index to a phone number, one to one and spread over area
 // codes and exchanges. It is immutable and safe for concurrent use.
 type Generator struct {
-	areas     []string
+	// exchanges are area codes with an exchange each, six digits.
 	exchanges []string
 	size      uint64
 	stride    uint64
@@ -33,8 +40,8 @@ type Generator struct {
 // thousand million numbers the sequence starts, so that runs against kept data
 // with different seeds meet other numbers.
 func New(seed uint64) *Generator {
-	g := &Generator{areas: strings.Fields(areaCodes), exchanges: exchanges()}
-	g.size = uint64(len(g.areas)) * uint64(len(g.exchanges)) * lines
+	g := &Generator{exchanges: exchanges()}
+	g.size = uint64(len(g.exchanges)) * lines
 	// A stride without a common factor visits every number once; one near the
 	// golden section puts neighboring indices far apart.
 	g.stride = uint64(float64(g.size) * 0.6180339887)
@@ -52,28 +59,38 @@ func (g *Generator) Size() uint64 { return g.size }
 // to dst and returns the extended buffer.
 func (g *Generator) Append(dst []byte, index uint64) []byte {
 	place := (index%g.size + g.offset) % g.size * g.stride % g.size // below 2^31 each, so no overflow
-	areas, exchanges := uint64(len(g.areas)), uint64(len(g.exchanges))
+	exchanges := uint64(len(g.exchanges))
 	dst = append(dst, '+', '1')
-	dst = append(dst, g.areas[place%areas]...)
-	place /= areas
 	dst = append(dst, g.exchanges[place%exchanges]...)
 	line := place / exchanges
 	return append(dst, byte('0'+line/1000), byte('0'+line/100%10), byte('0'+line/10%10), byte('0'+line%10))
 }
 
-// exchanges lists NXX 200 to 999 without those that are never a subscriber's:
-// N11 services, 555 directory and fiction, 700 and 950 carrier access, 958 and 959 plant
-// tests, 976 premium.
-func exchanges() []string {
+// exchanges lists the exchanges of the area codes whose numbers are all accepted: each
+// thousands-block is mobile, or nobody can tell.
+var exchanges = sync.OnceValue(func() []string {
 	var all []string
-	for nxx := 200; nxx <= 999; nxx++ {
-		switch {
-		case nxx%100 == 11, nxx == 555, nxx == 700, nxx == 950, nxx == 958, nxx == 959, nxx == 976:
-			continue
+	for _, area := range strings.Fields(areaCodes) {
+		for nxx := 200; nxx <= 999; nxx++ {
+			if nxx == 958 || nxx == 959 { // plant tests, in some places
+				continue
+			}
+			if exchange := area + strconv.Itoa(nxx); accepted(exchange) {
+				all = append(all, exchange)
+			}
 		}
-		all = append(all, string([]byte{byte('0' + nxx/100), byte('0' + nxx/10%10), byte('0' + nxx%10)}))
 	}
 	return all
+})
+
+func accepted(exchange string) bool {
+	for x := range 10 {
+		n, err := phone.Parse("+1" + exchange + strconv.Itoa(x) + "000")
+		if err != nil || (phone.Rule{}).Check(n) != nil || !phone.LineTypes(0).Has(lookup.Embedded().Block(n)) {
+			return false
+		}
+	}
+	return true
 }
 
 func gcd(a, b uint64) uint64 {
