@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"codeword/internal/store"
@@ -10,28 +11,46 @@ import (
 const (
 	// catchUpLimit bounds how long a reader of the log waits for what was accepted
 	// before it asked. It looks after catchUpFirst, and then less and less often.
-	catchUpLimit = time.Second
+	catchUpLimit = 2 * time.Second
 	catchUpFirst = 2 * time.Millisecond
 	catchUpLast  = 64 * time.Millisecond
+	// patience is how long it waits before it moves the messages of a phone itself: the
+	// node that has them in hand may be dead.
+	patience = 200 * time.Millisecond
 )
 
 // Messages lists the log as the ledger has it, once it has what was accepted before
-// the call. When the ledger is behind for longer than a second the list is, too.
+// the call. When the ledger is behind for longer than two seconds the list is, too.
 func (s *Store) Messages(ctx context.Context, in store.MessageQuery) (store.MessagePage, error) {
-	parts := allParts()
-	if in.Phones != nil {
-		parts = parts[:0]
-		for _, phone := range in.Phones {
-			parts = append(parts, phonePart(phone))
-		}
+	if in.Phones == nil {
+		s.catchUp(ctx, allParts(), catchUpLimit)
+		return s.Ledger.Messages(ctx, in)
 	}
-	s.catchUp(ctx, parts)
+	parts := partsOf(in.Phones)
+	if !s.catchUp(ctx, parts, patience) {
+		// What cannot be moved is not in the ledger yet, as the list will tell.
+		limited, cancel := context.WithTimeout(ctx, catchUpLimit-patience)
+		_ = s.mover.moveAll(limited, parts)
+		cancel()
+	}
 	return s.Ledger.Messages(ctx, in)
 }
 
-// catchUp waits until everything that is in these parts now is in the ledger.
-func (s *Store) catchUp(ctx context.Context, parts []byte) {
-	ctx, cancel := context.WithTimeout(ctx, catchUpLimit)
+// partsOf are the parts of phones.
+func partsOf(phones []store.PhoneID) []byte {
+	var out []byte
+	for _, phone := range phones {
+		if part := phonePart(phone); !slices.Contains(out, part) {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// catchUp waits until everything that is in these parts now is in the ledger; false
+// when that takes longer than limit.
+func (s *Store) catchUp(ctx context.Context, parts []byte, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	pause := catchUpFirst
 	again := time.NewTimer(pause)
@@ -50,7 +69,7 @@ func (s *Store) catchUp(ctx context.Context, parts []byte) {
 		for i, a := range s.invokeAll(ctx, calls) {
 			got, err := a.message.ToArray()
 			if a.err != nil || err != nil || len(got) < 2 {
-				return // what the ledger has must do
+				return true // what the ledger has must do
 			}
 			if integer(got[0]) == 1 {
 				delete(newest, asked[i])
@@ -59,14 +78,15 @@ func (s *Store) catchUp(ctx context.Context, parts []byte) {
 			}
 		}
 		if len(newest) == 0 {
-			return
+			return true
 		}
 		select {
 		case <-again.C:
 			pause = min(2*pause, catchUpLast)
 			again.Reset(pause)
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
+	return true
 }

@@ -133,6 +133,21 @@ func (m *mover) move(ctx context.Context, parts []byte) error {
 	return nil
 }
 
+// moveAll moves everything that some parts have, whoever has it in hand: the ledger takes
+// each message once. Any goroutine may call it.
+func (m *mover) moveAll(ctx context.Context, parts []byte) error {
+	for {
+		entries, err := m.collect(ctx, parts, 0)
+		if len(entries) == 0 || err != nil {
+			return err
+		}
+		if left, err := m.queue(ctx, entries); err != nil || len(left) > 0 {
+			return err
+		}
+		m.store.cfg.Moved()
+	}
+}
+
 // deliver gives entries to the ledger and keeps in hand what it does not take.
 func (m *mover) deliver(ctx context.Context, entries []entry) (err error) {
 	m.held = nil

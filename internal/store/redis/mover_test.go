@@ -73,6 +73,26 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
+// TestReaderMoves: who asks for the messages of a phone does not wait until those that a
+// dead node had in hand are taken over.
+func TestReaderMoves(t *testing.T) {
+	t.Parallel()
+	url := redistest.New(t)
+	first := &shaky{Store: withClient(t)}
+	first.away.Store(true)
+	dies := open(t, redis.Config{URL: url, Ledger: first})
+	second := withClient(t)
+	s := open(t, redis.Config{URL: url, Ledger: second})
+	phone := store.PhoneID(random())
+	mustSend(t, dies, phone)
+	eventually(t, "the node has it in hand", func() bool { return first.calls.Load() > 0 })
+	began := time.Now()
+	page, err := s.Messages(t.Context(), store.MessageQuery{Clients: []string{client}, Phones: []store.PhoneID{phone}, Limit: 10})
+	if took := time.Since(began); err != nil || len(page.Messages) != 1 || took > time.Second {
+		t.Errorf("after %v the list has %d messages, %v", took, len(page.Messages), err)
+	}
+}
+
 // TestPoison: an entry that the ledger never takes, or that nobody can read, holds up
 // no other.
 func TestPoison(t *testing.T) {
