@@ -462,8 +462,16 @@ local function pad(keys)
   return 1
 end
 
--- collect hands entries of a stream to a node: new ones, and those that another node
--- has had for too long.
+-- others tells whether entries of a stream are in other hands.
+local function others(key, name)
+  for _, c in ipairs(redis.call('XPENDING', key, 'ledger')[4] or {}) do
+    if c[1] ~= name then return true end
+  end
+  return false
+end
+
+-- collect hands entries of a stream to one that moves them: those that others have had
+-- for too long, and new ones while others have none, so that they stay in order.
 local function collect(keys, args)
   local count, idle = numbers(args, 2, 3)
   fence() -- so that it is asked for now and then
@@ -481,17 +489,18 @@ local function collect(keys, args)
   for _, e in ipairs(old[2]) do
     if e and e[2] then out[#out + 1] = e end
   end
-  if #out < count then
+  if #out < count and not others(keys[1], args[1]) then
     local new = redis.call('XREADGROUP', 'GROUP', 'ledger', args[1], 'COUNT', int(count - #out), 'STREAMS', keys[1], '>')
     for _, e in ipairs(new and new[1] and new[1][2] or {}) do out[#out + 1] = e end
   end
   return out
 end
 
--- done forgets entries that the ledger has.
+-- done forgets entries that the ledger has, and tells how many are left.
 local function done(keys, args)
   redis.call('XACK', keys[1], 'ledger', unpack(args))
-  return redis.call('XDEL', keys[1], unpack(args))
+  redis.call('XDEL', keys[1], unpack(args))
+  return redis.call('XLEN', keys[1])
 end
 
 -- backlog tells how many entries wait, and the oldest.

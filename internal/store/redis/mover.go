@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 const (
 	// moveBatch is how many entries one part hands out at once.
 	moveBatch = 128
-	// moveIdle is how long a node may keep an entry before another one takes it over.
-	moveIdle = 5 * time.Second
+	// moveIdle is how long a node may keep an entry before another one takes it over,
+	// and what came to the part since.
+	moveIdle = 3 * time.Second
 	// scanEvery is how often a node looks at all parts: for what others left, and for
 	// what was added while nobody was told.
 	scanEvery = time.Second
@@ -25,7 +27,9 @@ const (
 )
 
 // mover puts accepted messages from the streams into the ledger. Each node moves what
-// it accepted itself, at once, and now and then what others left behind.
+// it accepted itself, at once, and now and then what others left behind. While one has
+// entries of a part in hand no other gets new ones of it, so that the messages of a
+// phone come into the ledger in order; who is done looks for more.
 type mover struct {
 	store *Store
 	// name is the node's among those that read the streams.
@@ -120,15 +124,22 @@ type entry struct {
 // move moves the entries of some parts, until they have no more or the ledger does
 // not take them.
 func (m *mover) move(ctx context.Context, parts []byte) error {
-	if err := m.deliver(ctx, m.held); err != nil {
+	more, err := m.deliver(ctx, m.held)
+	if err != nil {
 		return err
 	}
+	for _, part := range more {
+		if !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
 	for len(parts) > 0 && ctx.Err() == nil {
-		entries, err := m.collect(ctx, parts, moveIdle)
-		if err := first(m.deliver(ctx, entries), err); err != nil {
+		entries, err := m.collect(ctx, m.name, parts, moveIdle)
+		more, moved := m.deliver(ctx, entries)
+		if err := first(moved, err); err != nil {
 			return err
 		}
-		parts = full(entries)
+		parts = more
 	}
 	return nil
 }
@@ -136,49 +147,39 @@ func (m *mover) move(ctx context.Context, parts []byte) error {
 // moveAll moves everything that some parts have, whoever has it in hand: the ledger takes
 // each message once. Any goroutine may call it.
 func (m *mover) moveAll(ctx context.Context, parts []byte) error {
+	name := rand.Text()
 	for {
-		entries, err := m.collect(ctx, parts, 0)
+		entries, err := m.collect(ctx, name, parts, 0)
 		if len(entries) == 0 || err != nil {
 			return err
 		}
-		if left, err := m.queue(ctx, entries); err != nil || len(left) > 0 {
+		if _, left, err := m.queue(ctx, entries); err != nil || len(left) > 0 {
 			return err
 		}
 		m.store.cfg.Moved()
 	}
 }
 
-// deliver gives entries to the ledger and keeps in hand what it does not take.
-func (m *mover) deliver(ctx context.Context, entries []entry) (err error) {
+// deliver gives entries to the ledger and keeps in hand what it does not take. It
+// returns the parts that have more.
+func (m *mover) deliver(ctx context.Context, entries []entry) (more []byte, err error) {
 	m.held = nil
 	if len(entries) == 0 {
-		return nil
+		return nil, nil
 	}
-	m.held, err = m.queue(ctx, entries)
+	more, m.held, err = m.queue(ctx, entries)
 	if len(m.held) < len(entries) {
 		m.store.cfg.Moved()
 	}
-	return err
-}
-
-// full are the parts that handed out as much as they may, and so may have more.
-func full(entries []entry) (out []byte) {
-	counts := make(map[byte]int)
-	for i := range entries {
-		part := entries[i].part
-		if counts[part]++; counts[part] == moveBatch {
-			out = append(out, part)
-		}
-	}
-	return out
+	return more, err
 }
 
 // collect takes entries of some parts: new ones, and those that another node has had
 // for longer than idle.
-func (m *mover) collect(ctx context.Context, parts []byte, idle time.Duration) (out []entry, err error) {
+func (m *mover) collect(ctx context.Context, name string, parts []byte, idle time.Duration) (out []entry, err error) {
 	calls := make([]invocation, len(parts))
 	for i, part := range parts {
-		calls[i] = invocation{"collect", []string{m.store.streamKey(part)}, []string{m.name, itoa(moveBatch), itoa(idle.Milliseconds())}}
+		calls[i] = invocation{"collect", []string{m.store.streamKey(part)}, []string{name, itoa(moveBatch), itoa(idle.Milliseconds())}}
 	}
 	for i, a := range m.store.invokeAll(ctx, calls) {
 		if a.err != nil {
@@ -214,10 +215,10 @@ func parseEntry(part byte, e rueidis.XRangeEntry) entry {
 	return out
 }
 
-// queue gives entries to the ledger, forgets those that it took, and returns the
-// others. A batch that it refuses is given one by one, so that one entry holds up no
+// queue gives entries to the ledger, forgets those that it took, and returns the parts
+// that have more and the entries that are left. A batch that it refuses is given one by one, so that one entry holds up no
 // other. What the ledger can never take is forgotten, too.
-func (m *mover) queue(ctx context.Context, entries []entry) (left []entry, err error) {
+func (m *mover) queue(ctx context.Context, entries []entry) (more []byte, left []entry, err error) {
 	good := make([]store.Accepted, 0, len(entries))
 	for i := range entries {
 		if !entries[i].broken {
@@ -229,12 +230,11 @@ func (m *mover) queue(ctx context.Context, entries []entry) (left []entry, err e
 	case err == nil || fault.Is(err, fault.NotFound): // of a client that is not stored
 		err = nil
 	case fault.Is(err, fault.Unavailable):
-		return entries, err
+		return nil, entries, err
 	default:
 		done, left, err = m.queueEach(ctx, entries)
 	}
-	m.forget(ctx, done)
-	return left, err
+	return m.forget(ctx, done), left, err
 }
 
 func (m *mover) queueEach(ctx context.Context, entries []entry) (done, left []entry, err error) {
@@ -252,18 +252,26 @@ func (m *mover) queueEach(ctx context.Context, entries []entry) (done, left []en
 	return done, left, err
 }
 
-// forget removes entries from the streams.
-func (m *mover) forget(ctx context.Context, entries []entry) {
+// forget removes entries from the streams, and returns the parts that have more.
+func (m *mover) forget(ctx context.Context, entries []entry) (more []byte) {
 	byPart := make(map[byte][]string)
 	for i := range entries {
 		byPart[entries[i].part] = append(byPart[entries[i].part], entries[i].id)
 	}
 	calls := make([]invocation, 0, len(byPart))
+	parts := make([]byte, 0, len(byPart))
 	for part, ids := range byPart {
 		calls = append(calls, invocation{"done", []string{m.store.streamKey(part)}, ids})
+		parts = append(parts, part)
 	}
-	if len(calls) > 0 {
-		// One that is not forgotten is moved again, which changes nothing.
-		m.store.invokeAll(context.WithoutCancel(ctx), calls)
+	if len(calls) == 0 {
+		return nil
 	}
+	// One that is not forgotten is moved again, which changes nothing.
+	for i, a := range m.store.invokeAll(context.WithoutCancel(ctx), calls) {
+		if a.err == nil && a.int() > 0 {
+			more = append(more, parts[i])
+		}
+	}
+	return more
 }

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,6 +92,36 @@ func TestReaderMoves(t *testing.T) {
 	if took := time.Since(began); err != nil || len(page.Messages) != 1 || took > time.Second {
 		t.Errorf("after %v the list has %d messages, %v", took, len(page.Messages), err)
 	}
+}
+
+// TestOrder: the messages of a phone come into the ledger in the order in which they were
+// accepted, whichever nodes accepted them.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	const phones, each = 60, 4
+	url, l := redistest.New(t), withClient(t)
+	nodes := []*redis.Store{open(t, redis.Config{URL: url, Ledger: l}), open(t, redis.Config{URL: url, Ledger: l})}
+	var all sync.WaitGroup
+	for range phones {
+		all.Go(func() {
+			phone := store.PhoneID(random())
+			var want store.MessageID
+			for i := range each {
+				in := sendTo(phone, moment(time.Duration(i)*time.Second))
+				if _, err := nodes[i%2].StartChallenge(context.Background(), in); err != nil {
+					t.Error(err)
+					return
+				}
+				want = in.Message
+			}
+			eventually(t, "its messages are in the ledger", func() bool { return logged(t, l, phone) == each })
+			got, err := l.RecordVerified(context.Background(), moment(time.Minute), []store.PhoneID{phone})
+			if err != nil || len(got) != 1 || got[0].ID != want {
+				t.Errorf("the newest message in the ledger is %v, %v, want %v", got, err, want)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestPoison: an entry that the ledger never takes, or that nobody can read, holds up
