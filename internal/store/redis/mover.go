@@ -147,9 +147,9 @@ func (m *mover) move(ctx context.Context, parts []byte) error {
 // moveAll moves everything that some parts have, whoever has it in hand: the ledger takes
 // each message once. Any goroutine may call it.
 func (m *mover) moveAll(ctx context.Context, parts []byte) error {
-	name := rand.Text()
 	for {
-		entries, err := m.collect(ctx, name, parts, 0)
+		// A name of its own, for the loop has hands of its own.
+		entries, err := m.collect(ctx, m.name+"-reader", parts, 0)
 		if len(entries) == 0 || err != nil {
 			return err
 		}
