@@ -3,6 +3,7 @@ package phone
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -64,25 +65,25 @@ func ParseLineTypes(names []string) (LineTypes, error) {
 		return defaultLineTypes, nil
 	}
 	var set LineTypes
-	known := make([]string, len(allowedLines))
-	for i, t := range allowedLines {
-		known[i] = t.String()
-	}
 	for _, name := range names {
-		found := false
-		for _, t := range allowedLines {
-			if t.String() == name {
-				set, found = set|1<<t, true
-			}
+		i := slices.IndexFunc(allowedLines, func(t LineType) bool { return t.String() == name })
+		if i < 0 {
+			return 0, fmt.Errorf("phone: unknown line type %q (known: %s)", name, allowedLineNames())
 		}
-		if !found {
-			return 0, fmt.Errorf("phone: unknown line type %q (known: %s)", name, strings.Join(known, ", "))
-		}
+		set |= 1 << allowedLines[i]
 	}
 	if !set.Has(LineMobile) {
 		return 0, fmt.Errorf("phone: %s has to be among the line types", LineMobile)
 	}
 	return set, nil
+}
+
+func allowedLineNames() string {
+	names := make([]string, len(allowedLines))
+	for i, t := range allowedLines {
+		names[i] = t.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 // Has tells whether a type is in the set.

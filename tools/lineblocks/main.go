@@ -15,7 +15,6 @@ import (
 	"encoding/csv"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"time"
@@ -160,7 +159,7 @@ func readCSV(path string, fields int) ([][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := csv.NewReader(io.Reader(bytes.NewReader(raw)))
+	r := csv.NewReader(bytes.NewReader(raw))
 	r.Comment, r.FieldsPerRecord = '#', fields
 	rows, err := r.ReadAll()
 	if err == nil && len(rows) < 2 {

@@ -171,7 +171,7 @@ func (p *phoneRow) scan(c row) {
 // phone is a phone as the client sees it: another client's is not known.
 func (r *rows) phone(client int64, id store.PhoneID) (*phoneRow, bool) {
 	p := r.phones[id]
-	return p, p.Known && p.client == client
+	return p, p.Known && !p.foreign(client)
 }
 
 // errForeign is for what cannot be: a phone's id is a digest over its client.

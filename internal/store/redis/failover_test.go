@@ -22,7 +22,7 @@ func TestFailoverHistory(t *testing.T) {
 		"elected": func(t *testing.T, c *redistest.Cluster) {
 			t.Helper()
 			c.Primaries[0].Kill()
-			c.Await(t, c.Replicas[0])
+			c.Replicas[0].AwaitLead(t)
 		},
 		"behind": func(t *testing.T, c *redistest.Cluster) {
 			t.Helper()
@@ -38,13 +38,12 @@ func TestFailoverHistory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster, ledger := redistest.StartCluster(t), inPostgres(t)
-			nodes := make([]storetest.Store, 2)
-			for i := range nodes {
-				nodes[i] = open(t, redis.Config{URL: cluster.URL() + "&timeout=1s", Ledger: ledger(t)})
+			node := func() *redis.Store {
+				return open(t, redis.Config{URL: cluster.URL() + "&timeout=1s", Ledger: ledger(t)})
 			}
-			one, _ := nodes[0].(*redis.Store)
+			one := node()
 			storetest.Failover{
-				Store:   storetest.Spread(nodes...),
+				Store:   storetest.Spread(one, node()),
 				Fail:    func() { fail(t, cluster) },
 				Phone:   func(client string, id store.PhoneID) bool { return cluster.Shard(t, one.PhoneKey(client, id)) == 0 },
 				Session: func(id store.SessionID) bool { return cluster.Shard(t, one.SessionKey(id)) == 0 },

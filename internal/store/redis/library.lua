@@ -19,9 +19,14 @@ local run, life, seen, asked
 
 local function field(info, name) return string.match(info, name .. ':(%x+)') or '' end
 
-local function fence()
+-- clock is the server's own, in microseconds, for how long something took.
+local function clock()
   local t = redis.call('TIME')
-  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  return t[1] * 1000000 + t[2]
+end
+
+local function fence()
+  local now = math.floor(clock() / 1000)
   if not asked or now < asked or now - asked >= 50 then
     run = run or string.sub(field(redis.call('INFO', 'server'), 'run_id'), 1, 16)
     local info = redis.call('INFO', 'replication')
@@ -173,12 +178,6 @@ local function numbers(args, from, to)
   local out = {}
   for i = from, to do out[#out + 1] = tonumber(args[i]) end
   return unpack(out)
-end
-
--- clock is the server's own, for how long something took.
-local function clock()
-  local t = redis.call('TIME')
-  return t[1] * 1000000 + t[2]
 end
 
 -- charge takes one event from a limit: {1, arrival time, the one before, the clock} or {0, wait}.

@@ -216,8 +216,9 @@ func parseEntry(part byte, e rueidis.XRangeEntry) entry {
 }
 
 // queue gives entries to the ledger, forgets those that it took, and returns the parts
-// that have more and the entries that are left. A batch that it refuses is given one by one, so that one entry holds up no
-// other. What the ledger can never take is forgotten, too.
+// that have more and the entries that are left. A batch that it refuses is given one by
+// one, so that one entry holds up no other. What the ledger can never take is forgotten,
+// too.
 func (m *mover) queue(ctx context.Context, entries []entry) (more []byte, left []entry, err error) {
 	good := make([]store.Accepted, 0, len(entries))
 	for i := range entries {

@@ -29,7 +29,7 @@ func TestSentinel(t *testing.T) {
 	w.Primary.Kill()
 	_, err := s.StartChallenge(context.Background(), sendTo(phone, moment(0)))
 	wants(t, "a send without a primary", err, fault.Unavailable)
-	w.Await(t)
+	w.Replica.AwaitLead(t)
 	answersAgain(t, s)
 	_, err = s.Session(t.Context(), moment(0), sess.ID)
 	wants(t, "a session of the life before", err, fault.InvalidAuthorization)

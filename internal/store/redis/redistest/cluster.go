@@ -87,15 +87,7 @@ func (c *Cluster) URL() string {
 func (c *Cluster) Promote(tb testing.TB, r *Server) {
 	tb.Helper()
 	r.Do(tb, "CLUSTER", "FAILOVER", "TAKEOVER")
-	c.Await(tb, r)
-}
-
-// Await waits until a replica is the primary of its shard.
-func (c *Cluster) Await(tb testing.TB, r *Server) {
-	tb.Helper()
-	until(tb, "have a new primary", func() bool {
-		return r.Info(tb, "replication", "role") == "master"
-	})
+	r.AwaitLead(tb)
 }
 
 // Slot is where a key is.

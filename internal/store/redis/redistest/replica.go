@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Follow makes a server, outside a cluster, the replica of another one, and waits
@@ -12,12 +11,15 @@ import (
 func (s *Server) Follow(tb testing.TB, primary *Server) {
 	tb.Helper()
 	s.Do(tb, "REPLICAOF", "127.0.0.1", strconv.Itoa(primary.Port))
-	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); time.Sleep(pollEvery) {
-		if s.Info(tb, "replication", "master_link_status") == "up" && s.CaughtUp(tb) {
-			return
-		}
-	}
-	tb.Fatal("redistest: the replica does not follow")
+	until(tb, "follow each other", func() bool {
+		return s.Info(tb, "replication", "master_link_status") == "up" && s.CaughtUp(tb)
+	})
+}
+
+// AwaitLead waits until others have made a replica the primary.
+func (s *Server) AwaitLead(tb testing.TB) {
+	tb.Helper()
+	until(tb, "have a new primary", func() bool { return s.Info(tb, "replication", "role") == "master" })
 }
 
 // Lead makes a replica, outside a cluster, a primary.

@@ -27,10 +27,11 @@ func StartWatched(tb testing.TB, settings ...string) *Watched {
 	w := &Watched{Primary: start(tb, freePort(tb), settings...), Replica: start(tb, freePort(tb), settings...)}
 	w.Replica.Follow(tb, w.Primary)
 	for range sentinels {
-		w.sentinels = append(w.sentinels, start(
-			tb, freePort(tb), "sentinel monitor "+watchedName+" 127.0.0.1 "+fmt.Sprint(w.Primary.Port)+" 2",
-			"sentinel down-after-milliseconds "+watchedName+" 1000", "sentinel failover-timeout "+watchedName+" 3000",
-		))
+		sentinel := &Server{Port: freePort(tb), args: []string{"--sentinel"}, settings: []string{
+			"sentinel monitor " + watchedName + " 127.0.0.1 " + fmt.Sprint(w.Primary.Port) + " 2",
+			"sentinel down-after-milliseconds " + watchedName + " 1000", "sentinel failover-timeout " + watchedName + " 3000",
+		}}
+		w.sentinels = append(w.sentinels, sentinel.start(tb))
 	}
 	until(tb, "know each other and the replica", func() bool {
 		for _, s := range w.sentinels {
@@ -50,10 +51,4 @@ func (w *Watched) URL() string {
 		hosts = append(hosts, s.Addr())
 	}
 	return "redis://" + strings.Join(hosts, ",") + "?sentinel=" + watchedName
-}
-
-// Await waits until the sentinels have put the replica in the primary's place.
-func (w *Watched) Await(tb testing.TB) {
-	tb.Helper()
-	until(tb, "have a new primary", func() bool { return w.Replica.Info(tb, "replication", "role") == "master" })
 }

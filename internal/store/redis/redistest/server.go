@@ -28,14 +28,21 @@ type Server struct {
 	Port     int
 	dir      string
 	settings []string
-	cmd      *exec.Cmd
-	ended    chan struct{}
+	// args are of the program, after its configuration.
+	args  []string
+	cmd   *exec.Cmd
+	ended chan struct{}
 }
 
 // start runs a server on a port until the test ends.
 func start(tb testing.TB, port int, settings ...string) *Server {
 	tb.Helper()
-	s := &Server{Port: port, dir: tb.TempDir(), settings: settings}
+	return (&Server{Port: port, settings: settings}).start(tb)
+}
+
+func (s *Server) start(tb testing.TB) *Server {
+	tb.Helper()
+	s.dir = tb.TempDir()
 	tb.Cleanup(s.Kill)
 	s.Restart(tb)
 	return s
@@ -66,11 +73,7 @@ func (s *Server) Restart(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	defer func() { _ = log.Close() }() // the server has its own
-	args := []string{conf}
-	if strings.Contains(strings.Join(s.settings, "\n"), "sentinel monitor") {
-		args = append(args, "--sentinel")
-	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, append([]string{conf}, s.args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
