@@ -20,6 +20,8 @@ type (
 	UserID [16]byte
 	// SessionID is a UUIDv7 (the JWT's sid).
 	SessionID [16]byte
+	// EventID is a UUIDv7.
+	EventID [16]byte
 )
 
 func (id PhoneID) String() string     { return uuid.UUID(id).String() }
@@ -27,6 +29,7 @@ func (id ChallengeID) String() string { return uuid.UUID(id).String() }
 func (id MessageID) String() string   { return uuid.UUID(id).String() }
 func (id UserID) String() string      { return uuid.UUID(id).String() }
 func (id SessionID) String() string   { return uuid.UUID(id).String() }
+func (id EventID) String() string     { return uuid.UUID(id).String() }
 
 // NewChallengeID returns 128 random bits.
 func NewChallengeID() (id ChallengeID) {
@@ -36,6 +39,9 @@ func NewChallengeID() (id ChallengeID) {
 
 // NewMessageID returns an id that sorts after those made before it.
 func NewMessageID() MessageID { return MessageID(uuid.Must(uuid.NewV7())) }
+
+// NewEventID returns an id that sorts after those made before it.
+func NewEventID() EventID { return EventID(uuid.Must(uuid.NewV7())) }
 
 // ParseMessageID reads the canonical form, 36 lower-case characters, and nothing
 // else.
