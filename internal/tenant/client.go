@@ -1,6 +1,8 @@
 package tenant
 
 import (
+	"net/netip"
+
 	"codeword/internal/message"
 	"codeword/internal/phone"
 	"codeword/internal/store"
@@ -22,7 +24,9 @@ type Client struct {
 	Texts    *message.Texts
 	Revision int64
 
-	secrets []store.Secret
+	secrets       []store.Secret
+	safeNumbers   phone.Prefixes
+	safeAddresses []netip.Prefix
 }
 
 // Env is "live" or "test", as it appears in ids.
@@ -64,6 +68,14 @@ func Parse(row store.Client) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	safeNumbers, err := phone.ParsePrefixes(settings.SafeNumbers)
+	if err != nil {
+		return nil, err
+	}
+	safeAddresses, err := parseNetworks(settings.SafeAddresses)
+	if err != nil {
+		return nil, err
+	}
 	return &Client{
 		ID:        row.ID,
 		Name:      row.Name,
@@ -75,5 +87,8 @@ func Parse(row store.Client) (*Client, error) {
 		Texts:     texts,
 		Revision:  row.Revision,
 		secrets:   row.Secrets,
+
+		safeNumbers:   safeNumbers,
+		safeAddresses: safeAddresses,
 	}, nil
 }

@@ -126,15 +126,19 @@ func (g *Guard) Hold(d Decision) {
 	}
 }
 
-// Release ends a hold, and forgets that there was one. It tells whether there was.
-func (g *Guard) Release(clientID string, k Key) bool {
+// Release ends a hold that was made until a time, and forgets that there was one. It
+// tells whether there was.
+func (g *Guard) Release(clientID string, k Key, made time.Time) bool {
 	c := g.client(clientID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, held := c.holds[k]
+	h := c.holds[k]
+	if h == nil || h.At.After(made) {
+		return false
+	}
 	delete(c.holds, k)
 	c.holding.Store(int32(len(c.holds)))
-	return held
+	return true
 }
 
 // Holds lists what is held back at a time, the latest first.

@@ -5,6 +5,7 @@ package spend
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 )
@@ -65,14 +66,17 @@ func New() *Meter {
 
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// Add notes what was spent at a time; less than 0 takes it back. A client never has
-// spent less than nothing.
+// Add notes what was spent at a time; less than 0 takes it back.
 func (m *Meter) Add(client string, at time.Time, micros int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.add(client, at, micros)
+}
+
+func (m *Meter) add(client string, at time.Time, micros int64) {
 	if micros == 0 {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	h := m.own[client]
 	if h == nil {
 		h = make(hours)
@@ -82,9 +86,13 @@ func (m *Meter) Add(client string, at time.Time, micros int64) {
 	m.changed[client] = true
 }
 
-// Judge tells how the budget stands, and whether it covers a message more.
-func (m *Meter) Judge(client string, now time.Time, b Budget, price int64) State {
-	s := m.Spent(client, now)
+// Reserve spends the price of a message, if the budget covers it, and tells how it
+// stands. Over what other nodes have spent since they last reported a budget can be
+// overdrawn.
+func (m *Meter) Reserve(client string, now time.Time, b Budget, price int64) State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.spent(client, now)
 	next := func(p Period, spent, limit int64, length time.Duration) {
 		switch {
 		case limit <= 0:
@@ -98,16 +106,22 @@ func (m *Meter) Judge(client string, now time.Time, b Budget, price int64) State
 	}
 	next(PeriodHour, s.Hour, b.Hour, time.Hour)
 	next(PeriodDay, s.Day, b.Day, 24*time.Hour)
+	if s.Over == "" {
+		m.add(client, now, price)
+	}
 	return s
 }
 
 // Spent tells what was spent in the hour and the day of now.
 func (m *Meter) Spent(client string, now time.Time) State {
-	hour := hourOf(now)
-	day := hour / 24 * 24
-	var s State
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.spent(client, now)
+}
+
+func (m *Meter) spent(client string, now time.Time) (s State) {
+	hour := hourOf(now)
+	day := hour / 24 * 24
 	sum := func(h hours) {
 		for at, micros := range h {
 			if at == hour {
@@ -145,6 +159,17 @@ func (m *Meter) Report(now time.Time) map[string][]byte {
 		}
 	}
 	clear(m.changed)
+	for node, o := range m.others {
+		for client, h := range o {
+			maps.DeleteFunc(h, func(at, _ int64) bool { return at < oldest })
+			if len(h) == 0 {
+				delete(o, client)
+			}
+		}
+		if len(o) == 0 {
+			delete(m.others, node)
+		}
+	}
 	return out
 }
 
