@@ -24,14 +24,3 @@ func CheckDocument(d *store.Document) error {
 func Overtaken() error {
 	return fault.New(fault.Conflict, "the document was changed by somebody else")
 }
-
-// KindRange tells whether the kind of an EventQuery stands for several, and then
-// where they begin and what comes after them, byte by byte.
-func KindRange(kind string) (from, end string, several bool) {
-	const dot, afterDot = '.', '.' + 1
-	last := len(kind) - 1
-	if last < 0 || kind[last] != dot {
-		return "", "", false
-	}
-	return kind, kind[:last] + string(rune(afterDot)), true
-}

@@ -3,9 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"codeword/internal/store"
-	"codeword/internal/store/intent"
 )
 
 // AppendEvents adds events, all or none of them. One whose id is there already is
@@ -59,10 +59,11 @@ func (s *Store) Events(ctx context.Context, in store.EventQuery) ([]store.Event,
 	if in.Client != "" {
 		pick(` AND client = $%d`, []byte(in.Client))
 	}
-	if from, end, several := intent.KindRange(in.Kind); several {
-		pick(` AND kind >= $%d`, []byte(from))
-		pick(` AND kind < $%d`, []byte(end))
-	} else if in.Kind != "" {
+	switch {
+	case strings.HasSuffix(in.Kind, "."):
+		// So that the order of the ids is read, rather than all of those kinds to sort them.
+		pick(` AND substr(kind, 1, length($%[1]d::bytea)) = $%[1]d`, []byte(in.Kind))
+	case in.Kind != "":
 		pick(` AND kind = $%d`, []byte(in.Kind))
 	}
 	pick(` ORDER BY event_id DESC LIMIT $%d`, in.Limit)

@@ -36,8 +36,11 @@ func TestSharedPlans(t *testing.T) {
 				t.Errorf("%d plans", len(plans))
 			}
 			for statement, plan := range plans {
-				if bad := wasteful.FindString(plan); bad != "" && !strings.Contains(statement, "phone") {
+				if bad := wasteful.FindString(plan); bad != "" {
 					t.Errorf("%s:\n%s\n%s", bad, statement, plan)
+				}
+				if strings.Contains(statement, "event_id DESC") && strings.Contains(plan, "Sort") {
+					t.Errorf("events are read to be sorted:\n%s\n%s", statement, plan)
 				}
 				if strings.Contains(statement, "client = $") && !strings.Contains(plan, "events_client") {
 					t.Errorf("the events of a client are looked for among all:\n%s\n%s", statement, plan)
@@ -85,9 +88,9 @@ func useShared(t *testing.T, s *postgres.Store) {
 }
 
 // TestNotesStayOnTheirPage: a note that takes another's place touches no index, so
-// that nodes may write theirs each second for good.
+// that nodes may write theirs each second for good. It runs alone: what begins on the
+// server at the same time keeps old versions from being removed.
 func TestNotesStayOnTheirPage(t *testing.T) {
-	t.Parallel()
 	url := database(t)
 	s := open(t, postgres.Config{URL: url})
 	const nodes, rounds = 10, 200
@@ -113,7 +116,7 @@ func TestNotesStayOnTheirPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if updated != nodes*(rounds-1) || hot < updated*98/100 || pages > 10 {
+	if updated != nodes*(rounds-1) || hot < updated*9/10 || pages > 20 {
 		t.Errorf("%d updates, %d of them in place, %d pages", updated, hot, pages)
 	}
 }

@@ -2,11 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"zombiezen.com/go/sqlite"
 
 	"codeword/internal/store"
-	"codeword/internal/store/intent"
 )
 
 // AppendEvents adds events, all or none of them. One whose id is there already is
@@ -47,21 +48,21 @@ func (s *Store) Events(ctx context.Context, in store.EventQuery) ([]store.Event,
 	}
 	where, args := ` WHERE TRUE`, [][]byte(nil)
 	pick := func(condition string, arg []byte) {
-		where += condition
 		args = append(args, arg)
+		where += fmt.Sprintf(condition, len(args))
 	}
 	if in.Before != (store.EventID{}) {
-		pick(` AND event_id < ?`, in.Before[:])
+		pick(` AND event_id < ?%d`, in.Before[:])
 	}
 	if in.Client != "" {
-		pick(` AND client = ?`, []byte(in.Client))
+		pick(` AND client = ?%d`, []byte(in.Client))
 	}
-	if from, end, several := intent.KindRange(in.Kind); several {
-		// The plus keeps it from reading all of those kinds to sort them.
-		pick(` AND +kind >= ?`, []byte(from))
-		pick(` AND +kind < ?`, []byte(end))
-	} else if in.Kind != "" {
-		pick(` AND kind = ?`, []byte(in.Kind))
+	switch {
+	case strings.HasSuffix(in.Kind, "."):
+		// So that the order of the ids is read, rather than all of those kinds to sort them.
+		pick(` AND substr(kind, 1, length(?%[1]d)) = ?%[1]d`, []byte(in.Kind))
+	case in.Kind != "":
+		pick(` AND kind = ?%d`, []byte(in.Kind))
 	}
 	var out []store.Event
 	err := s.read(ctx, func(conn *sqlite.Conn) error {
