@@ -56,7 +56,12 @@ func useShared(t *testing.T, s *postgres.Store) {
 	ctx, now := t.Context(), moment(0)
 	var errs []error
 	for _, q := range []store.EventQuery{
-		{}, {Before: randomID()}, {Client: "client 1"}, {Client: "client 1", Before: randomID()}, {Kind: "kind.1"}, {Kind: "kind.", Before: randomID()},
+		{},
+		{Before: randomID()},
+		{Client: "client 1"},
+		{Client: "client 1", Before: randomID()},
+		{Kind: "kind.1"},
+		{Kind: "kind.", Before: randomID()},
 		{Client: "client 1", Kind: "kind."},
 	} {
 		q.Limit = 10
