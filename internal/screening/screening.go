@@ -219,9 +219,7 @@ func (s *Screen) Verified(client string, id store.PhoneID) {
 }
 
 // Delivered tells that a message to the phone arrived.
-func (s *Screen) Delivered(client string, id store.PhoneID) {
-	s.guard.Note(client, phoneDigest(id), fraud.Delivered)
-}
+func (s *Screen) Delivered(id store.PhoneID) { s.guard.Note("", phoneDigest(id), fraud.Delivered) }
 
 // Recorded tells what became of messages on their way: what could not be sent is no
 // evidence, and costs nothing; what was sent costs what its routes say.
@@ -233,18 +231,17 @@ func (s *Screen) Recorded(m *store.Message, o *store.Outcome) {
 	if c == nil || s.cfg.Free(c) {
 		return
 	}
-	first := m.Claims <= 1
+	var delta int64
 	for i := range o.Dispatches {
-		d := &o.Dispatches[i]
-		delta := d.PriceMicros * int64(max(d.Segments, 1))
-		if d.Status == store.MessageFailed || d.Status == store.MessageQueued {
-			delta = 0 // it was not taken
+		if d := &o.Dispatches[i]; d.Status != store.MessageFailed && d.Status != store.MessageQueued {
+			delta += d.PriceMicros // it was taken
 		}
-		if first && i == 0 {
-			delta -= s.cfg.Price(c) // it was reserved
-		}
-		s.meter.Add(m.Client, d.At, delta)
 	}
+	ended := o.Status != store.MessageQueued
+	if len(m.Tried) == 0 && (len(o.Dispatches) > 0 || ended) {
+		delta -= s.cfg.Price(c) // what was reserved
+	}
+	s.meter.Add(m.Client, s.cfg.Now(), delta)
 }
 
 // Spent tells what the client has spent in the hour and the day of now.

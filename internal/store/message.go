@@ -183,7 +183,9 @@ func (e ReceiptEffect) String() string {
 // id for an unmatched one.
 type Applied struct {
 	Message MessageID
-	Effect  ReceiptEffect
+	// Phone is the message's, when the receipt was none that is known already.
+	Phone  PhoneID
+	Effect ReceiptEffect
 }
 
 // MessageDetail is a message with its history, oldest first.

@@ -153,8 +153,10 @@ func (g *Guard) all() []*client {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	out := make([]*client, 0, len(g.clients))
-	for _, c := range g.clients {
-		out = append(out, c)
+	for name, c := range g.clients {
+		if name != "" { // that is of fates whose client is not known
+			out = append(out, c)
+		}
 	}
 	return out
 }
@@ -269,11 +271,29 @@ const (
 
 // Note tells what became of a phone's latest challenge. On the node that accepted
 // the send it counts; others pass it on (see Page).
+//
+// The client is empty for one that is not known; the digests of two clients' phones
+// are not alike.
 func (g *Guard) Note(clientID string, phone uint64, fate Fate) {
+	clients := g.all()
+	if clientID != "" {
+		clients = []*client{g.client(clientID)}
+	}
+	for _, c := range clients {
+		c.mu.Lock()
+		known := c.note(g, phone, fate)
+		c.mu.Unlock()
+		if known {
+			return
+		}
+	}
+	if !g.cfg.Shared {
+		return
+	}
 	c := g.client(clientID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.note(g, phone, fate) && g.cfg.Shared && len(c.news.fates) < maxForeign {
+	if len(c.news.fates) < maxForeign {
 		c.news.fates = append(c.news.fates, foreign{phone, fate})
 	}
 }

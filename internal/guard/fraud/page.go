@@ -61,7 +61,7 @@ type clientPage struct {
 // nil when there is nothing. Nodes that never ask for pages count for themselves.
 func (g *Guard) Page() []byte {
 	var out page
-	for _, c := range g.all() {
+	for _, c := range append(g.all(), g.client("")) {
 		if p := c.page(); len(p.Counts)+len(p.Fates) > 0 {
 			out.Clients = append(out.Clients, p)
 		}
@@ -114,13 +114,29 @@ func (g *Guard) Merge(raw []byte) error {
 			}, n[3])
 		}
 		for _, f := range p.Fates {
+			if p.Client != "" && f[1] >= uint64(Verified) && f[1] <= uint64(Failed) {
+				c.note(g, f[0], Fate(f[1]))
+			}
+		}
+		c.mu.Unlock()
+		if p.Client == "" {
+			g.noteAny(p.Fates)
+		}
+	}
+	return nil
+}
+
+// noteAny counts fates of challenges of whichever client.
+func (g *Guard) noteAny(fates [][2]uint64) {
+	for _, c := range g.all() {
+		c.mu.Lock()
+		for _, f := range fates {
 			if f[1] >= uint64(Verified) && f[1] <= uint64(Failed) {
 				c.note(g, f[0], Fate(f[1]))
 			}
 		}
 		c.mu.Unlock()
 	}
-	return nil
 }
 
 func clip(v uint64) uint32 { return uint32(min(v, 1<<20)) }
