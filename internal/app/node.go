@@ -22,6 +22,7 @@ import (
 	"codeword/internal/otp"
 	"codeword/internal/phone/lookup"
 	"codeword/internal/routing"
+	"codeword/internal/screening"
 	"codeword/internal/server"
 	"codeword/internal/session"
 	"codeword/internal/store"
@@ -59,6 +60,7 @@ type node struct {
 	router   *routing.Router
 	intake   *inbound.Intake
 	proofs   *inbound.Proofs
+	screen   *screening.Screen
 	delivery *delivery.Loop
 	// waking is delivery for those who may have a message for it before it is there.
 	waking  atomic.Pointer[delivery.Loop]
@@ -124,14 +126,18 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.sessions.Load(ctx); err != nil {
 		return err
 	}
-	n.otp = otp.New(otp.Config{
-		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: lookup.Lines{},
-		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
-		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
-	})
 	if err := n.wireRouting(); err != nil {
 		return err
 	}
+	if err := n.wireScreening(ctx); err != nil {
+		return err
+	}
+	n.otp = otp.New(otp.Config{
+		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: lookup.Lines{},
+		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
+		Screen:   n.screen,
+		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
+	})
 	if n.cfg.Flags.Delivery == "on" {
 		if err := n.wireDelivery(ctx); err != nil {
 			return err
@@ -172,6 +178,7 @@ func (n *node) run(ctx context.Context) error {
 	l.start(background, "store", n.watchStore)
 	l.start(background, "other nodes", n.watchNodes)
 	l.start(background, "proofs", n.proofs.Run)
+	l.start(background, "screening", n.screen.Run)
 	l.start(background, "inbound", n.intake.Run)
 	l.start(background, "carriers", n.carriers.run)
 	delivered := make(chan struct{})

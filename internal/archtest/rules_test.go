@@ -46,7 +46,7 @@ var mayImport = []struct {
 	{"internal/guard/fraud", nil, false, "the fraud guard is pure arithmetic"},
 	{"internal/guard/simulate", []string{"internal/guard/fraud"}, false, "a simulation is as pure as what it simulates"},
 	{"internal/phone", nil, false, "phone is pure rules and tables"},
-	{"internal/store", []string{"internal/guard"}, true, "row types lie below the domain"},
+	{"internal/store", []string{"internal/fault", "internal/guard"}, true, "row types lie below the domain"},
 	{
 		"internal/store/intent",
 		[]string{"internal/fault", "internal/guard", "internal/store"},
@@ -58,10 +58,15 @@ var mayImport = []struct {
 		false, "a ledger goes through the ports of both sides, whichever engines they are",
 	},
 	{
+		"internal/screening",
+		[]string{"internal/fault", "internal/guard/...", "internal/phone", "internal/store", "internal/tenant"},
+		false, "what judges sends knows neither engines nor who asks",
+	},
+	{
 		"internal/otp",
 		[]string{
 			"internal/fault", "internal/guard", "internal/keyring", "internal/message",
-			"internal/phone", "internal/session", "internal/store", "internal/tenant",
+			"internal/phone", "internal/screening", "internal/session", "internal/store", "internal/tenant",
 		},
 		false, "the domain knows no library, engine, carrier or transport",
 	},

@@ -11,6 +11,7 @@ import (
 
 	"codeword/internal/fault"
 	"codeword/internal/phone"
+	"codeword/internal/screening"
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -46,6 +47,17 @@ const (
 	LimitAddress = "address"
 )
 
+// Screen judges sends of live clients by more than the phone's own limits: by what
+// they are part of, and by what they cost.
+type Screen interface {
+	Screen(in *screening.Send) screening.Verdict
+	// Each verdict is given back once, with one of these.
+	Accepted(v *screening.Verdict, id store.PhoneID, fresh bool)
+	Refused(c *tenant.Client, v *screening.Verdict, at time.Time)
+	// Verified is told that the phone's owner gave the right code.
+	Verified(client string, id store.PhoneID)
+}
+
 // idempotencyLife is how long an Idempotency-Key is remembered.
 const idempotencyLife = 24 * time.Hour
 
@@ -62,6 +74,8 @@ type Config struct {
 	// Admit is asked before a message is queued for the client, and refuses with
 	// fault.Unavailable what could not be delivered in time. Nil admits all.
 	Admit func(*tenant.Client) error
+	// Screen judges sends; nil lets all pass.
+	Screen Screen
 	// Verified is called after the phone's owner gave the right code. It must
 	// not block. Nil: nobody wants to know.
 	Verified func(store.PhoneID)
@@ -76,6 +90,7 @@ type Service struct {
 	now      func() time.Time
 	queued   func()
 	admit    func(*tenant.Client) error
+	screen   Screen
 	verified func(store.PhoneID)
 }
 
@@ -89,7 +104,7 @@ func New(cfg Config) *Service {
 	}
 	return &Service{
 		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines,
-		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, verified: cfg.Verified,
+		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, verified: cfg.Verified,
 	}
 }
 
@@ -138,7 +153,7 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 	if outcome == sampleExpired {
 		start.Challenge.ExpiresAt = now
 	}
-	started, err := s.store.StartChallenge(ctx, start)
+	started, err := s.screened(ctx, &in, number, &start)
 	if err != nil {
 		return SendResult{}, err
 	}
