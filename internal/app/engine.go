@@ -8,6 +8,7 @@ import (
 	"codeword/internal/delivery"
 	"codeword/internal/inbound"
 	"codeword/internal/otp"
+	"codeword/internal/phone/lookup"
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -84,6 +85,8 @@ type (
 	forgetful interface {
 		ForgetEphemeral(ctx context.Context, now time.Time) error
 	}
+	// lineCache keeps what look-up services said of numbers, for all nodes.
+	lineCache interface{ lookup.Cache }
 	// layered is an engine in front of another one, whose capabilities it has.
 	layered interface{ beneath() engine }
 )

@@ -70,6 +70,7 @@ const (
 	keyFingerprint    = "Ratio-Device-Fingerprint"
 	keyIdempotencyKey = "Idempotency-Key"
 	keyAcceptLanguage = "Accept-Language"
+	keyCaptchaToken   = "Captcha-Token"
 	keyRefresh        = "Ratio-Authentication-Refresh"
 )
 
