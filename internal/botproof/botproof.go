@@ -4,6 +4,7 @@ package botproof
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -151,8 +152,8 @@ func (g *Gate) Check(ctx context.Context, c Claim) error {
 		Provider: policy.Provider, Secret: secret, Token: c.Token, EndUser: c.EndUser, Repeat: mark.uuid(),
 	})
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return fault.Wrap(fault.Unavailable, "bot proof", ctx.Err())
+	case errors.Is(err, errGone):
+		return fault.Wrap(fault.Unavailable, "bot proof", errGone)
 	case err != nil:
 		reason := reasonOf(err)
 		proof(reason)

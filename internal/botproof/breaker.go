@@ -16,8 +16,8 @@ const (
 	maxConsecutive = 5
 	minAnswers     = 20
 	failureShare   = 0.5
-	breakerWindow  = 10 * time.Second
-	breakerBucket  = time.Second
+	breakerWindow  = 30 * time.Second
+	breakerBucket  = 3 * time.Second
 	openFor        = 10 * time.Second
 )
 
@@ -32,24 +32,31 @@ func newBreaker(provider string, log *slog.Logger) *breaker {
 				answers >= minAnswers && float64(n.TotalFailures) >= failureShare*float64(answers)
 		},
 		// A caller who hangs up, and one client's wrong secret, say nothing about the provider.
-		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errSecret) },
+		IsExcluded: func(err error) bool { return errors.Is(err, errGone) || errors.Is(err, errSecret) },
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			log.Warn("the breaker of a captcha's provider changed", "provider", name, "from", from.String(), "to", to.String())
 		},
 	})
 }
 
-// errSecret: the provider does not take our secret.
-var errSecret = errors.New("botproof: the provider does not know the secret")
+var (
+	// errSecret: the provider does not take our secret.
+	errSecret = errors.New("botproof: the provider does not know the secret")
+	// errGone: nobody waits for the answer any more.
+	errGone = errors.New("botproof: the caller has gone")
+)
 
 // ask asks the provider, unless its breaker is open, within timeout.
 func (g *Gate) ask(ctx context.Context, q Question) (Verdict, error) {
 	return g.breakers[q.Provider].Execute(func() (Verdict, error) {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
+		limited, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		began := time.Now()
-		v, err := g.cfg.Verifier.Verify(ctx, q)
+		v, err := g.cfg.Verifier.Verify(limited, q)
 		g.cfg.Metrics.Took(q.Provider, time.Since(began))
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(errGone, err)
+		}
 		return v, err
 	})
 }

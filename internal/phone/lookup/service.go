@@ -15,8 +15,8 @@ const (
 	maxConsecutive = 5
 	minAnswers     = 20
 	failureShare   = 0.5
-	breakerWindow  = 10 * time.Second
-	breakerBucket  = time.Second
+	breakerWindow  = 30 * time.Second
+	breakerBucket  = 3 * time.Second
 	openFor        = 10 * time.Second
 )
 
