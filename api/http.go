@@ -31,7 +31,7 @@ const (
 	HeaderDeviceFingerprint = "ratio-device-fingerprint"
 	HeaderIdempotencyKey    = "idempotency-key"
 	// HeaderCaptchaToken is what a captcha gave the end user's browser, on send.
-	HeaderCaptchaToken = "captcha-token"
+	HeaderCaptchaToken = "captcha-token" //nolint:gosec // the name of a header
 )
 
 // Response headers.
