@@ -103,12 +103,12 @@ func (f *serverFlags) proxies() ([]netip.Prefix, error) {
 	return out, errors.Join(errs...)
 }
 
-// routes reads the carriers file; without one there are none.
-func (f *serverFlags) routes(publicURL string) ([]routeSettings, error) {
+// carriersFile reads the carriers file; without one there is nothing in it.
+func (f *serverFlags) carriersFile(publicURL string) (carriersFile, error) {
 	if f.Carriers == "" {
-		return nil, nil
+		return carriersFile{}, nil
 	}
-	return loadRoutes(f.Carriers, publicURL)
+	return loadCarriers(f.Carriers, publicURL)
 }
 
 func (f *serverFlags) validate() error {

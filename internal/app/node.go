@@ -20,7 +20,6 @@ import (
 	"codeword/internal/inbound"
 	"codeword/internal/keyring"
 	"codeword/internal/otp"
-	"codeword/internal/phone/lookup"
 	"codeword/internal/routing"
 	"codeword/internal/screening"
 	"codeword/internal/server"
@@ -42,6 +41,10 @@ type nodeConfig struct {
 	Flags      serverFlags
 	// Routes are what the carriers file says, checked; none without a file.
 	Routes []routeSettings
+	// Online is who else the carriers file lets a send ask.
+	Online onlineSettings
+	// ProofEndpoints are, in tests, where captchas' tokens are verified; see botproof.
+	ProofEndpoints map[string]string
 	// Out takes what the carrier "log" writes.
 	Out io.Writer
 	Now func() time.Time
@@ -56,6 +59,7 @@ type node struct {
 	clients  *tenant.Registry
 	sessions *session.Manager
 	otp      *otp.Service
+	online   *online
 	carriers *carriers
 	router   *routing.Router
 	intake   *inbound.Intake
@@ -126,6 +130,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.sessions.Load(ctx); err != nil {
 		return err
 	}
+	if n.online, err = newOnline(n); err != nil {
+		return err
+	}
 	if err := n.wireRouting(); err != nil {
 		return err
 	}
@@ -133,7 +140,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.otp = otp.New(otp.Config{
-		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: lookup.Lines{},
+		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: n.online.lines, Prove: n.online.prove,
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
 		Screen:   n.screen,
 		Verified: func(p store.PhoneID) { n.proofs.Add(p) },

@@ -144,13 +144,21 @@ func (n *node) reload() {
 }
 
 func (n *node) reloadCarriers() error {
-	settings, err := loadRoutes(n.cfg.Flags.Carriers, n.cfg.PublicURL)
+	file, err := loadCarriers(n.cfg.Flags.Carriers, n.cfg.PublicURL)
 	if err != nil {
 		return err
 	}
-	next, routes, err := n.carriers.prepare(settings)
+	services, err := file.Online.Lookups.build(n.cfg.Now)
 	if err != nil {
 		return err
 	}
-	return n.carriers.commit(next, func() error { return n.router.Swap(routes) })
+	next, routes, err := n.carriers.prepare(file.Routes)
+	if err != nil {
+		return err
+	}
+	if err := n.carriers.commit(next, func() error { return n.router.Swap(routes) }); err != nil {
+		return err
+	}
+	n.online.use(file.Online, services)
+	return nil
 }

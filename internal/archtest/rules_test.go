@@ -89,6 +89,11 @@ var mayImport = []struct {
 		true, "the loop knows the ports of carriers and of the queue, and neither behind them",
 	},
 	{
+		"internal/botproof",
+		[]string{"internal/carrier", "internal/carrier/rest", "internal/fault", "internal/tenant"},
+		true, "whether a person asks is told by others, whatever is asked for",
+	},
+	{
 		"internal/inbound",
 		[]string{
 			"internal/carrier", "internal/fault", "internal/message", "internal/phone",
@@ -113,8 +118,13 @@ var importedBy = []struct {
 	{"internal/store/intent", []string{"internal/store/..."}, "intent is for engines"},
 	{"internal/store/group", []string{"internal/store/..."}, "group is for engines"},
 	{"internal/store/*", []string{"internal/app/..."}, "only app knows which engine runs"},
-	{"internal/carrier/rest", []string{"internal/carrier/..."}, "rest is plumbing that carriers share"},
+	{
+		"internal/carrier/rest",
+		[]string{"internal/carrier/...", "internal/phone/lookup/...", "internal/botproof/..."},
+		"rest is plumbing that adapters of providers share",
+	},
 	{"internal/carrier/*", []string{"internal/app/..."}, "only app knows which carriers run"},
+	{"internal/botproof", []string{"internal/app/..."}, "only app wires the proof into the domain"},
 	{"internal/phone/lookup/...", []string{"internal/app/...", "internal/phone/lookup/..."}, "only app knows which line-type sources run"},
 }
 

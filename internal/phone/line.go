@@ -22,6 +22,9 @@ const (
 	LinePremium
 	LinePager
 	LineVoicemail
+	// LineOther is a number of a kind that no phone of a person has: a personal
+	// number that forwards, a universal access number of a company.
+	LineOther
 )
 
 // String returns the type's name for logs and metrics, such as "mobile".
@@ -43,9 +46,21 @@ func (t LineType) String() string {
 		return "pager"
 	case LineVoicemail:
 		return "voicemail"
+	case LineOther:
+		return "other"
 	case LineUnknown:
 	}
 	return "unknown"
+}
+
+// LineTypeNamed returns the type with that name, as [LineType.String] writes it.
+func LineTypeNamed(name string) (LineType, bool) {
+	for t := LineUnknown; t <= LineOther; t++ {
+		if t.String() == name {
+			return t, true
+		}
+	}
+	return LineUnknown, false
 }
 
 // LineTypes is a set of line types that a client sends to. The zero value stands for the

@@ -18,6 +18,8 @@ type Client struct {
 	Settings Settings
 	// LineTypes is Settings.AllowedLineTypes, parsed.
 	LineTypes phone.LineTypes
+	// Lookup is what Settings say of look-ups; a test client wants none.
+	Lookup phone.LookupPolicy
 	// Regions is Settings.AllowedRegions, parsed.
 	Regions phone.Regions
 	// Texts are what the phones get.
@@ -64,6 +66,10 @@ func Parse(row store.Client) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	lookup, err := settings.lookup(row.Live)
+	if err != nil {
+		return nil, err
+	}
 	texts, _, err := settings.Texts()
 	if err != nil {
 		return nil, err
@@ -83,6 +89,7 @@ func Parse(row store.Client) (*Client, error) {
 		Disabled:  !row.DisabledAt.IsZero(),
 		Settings:  settings,
 		LineTypes: lines,
+		Lookup:    lookup,
 		Regions:   regions,
 		Texts:     texts,
 		Revision:  row.Revision,

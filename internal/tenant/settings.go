@@ -113,6 +113,13 @@ type Settings struct {
 	// UTC, by the prices of the routes; 0: no limit.
 	SpendPerHour float64 `json:"spendPerHour"`
 	SpendPerDay  float64 `json:"spendPerDay"`
+	// LineLookup and LineLookupFailure say when a service is asked for the type of a
+	// line, and what happens when it cannot be; see phone.ParseLookupPolicy. Test
+	// clients ask none.
+	LineLookup        string `json:"lineLookup"`
+	LineLookupFailure string `json:"lineLookupFailure"`
+	// BotProof, when set, wants a captcha's token with each send.
+	BotProof *BotProof `json:"botProof,omitempty"`
 	// TokenLifetime is the life of a session JWT.
 	TokenLifetime Duration `json:"tokenLifetime"`
 	// SessionIdle is how long a session lives after its last use; it must not
@@ -149,7 +156,8 @@ const RouteInbox = "inbox"
 // Defaults is the policy of a client that configures nothing.
 func Defaults() Settings {
 	return Settings{
-		Brand:            "Codeword",
+		Brand:      "Codeword",
+		LineLookup: "off", LineLookupFailure: "table",
 		CodeLength:       6,
 		CodeLifetime:     Duration(10 * time.Minute),
 		MaxAttempts:      5,
@@ -246,7 +254,7 @@ func (s Settings) Validate() error {
 	if _, err := phone.ParseLineTypes(s.AllowedLineTypes); err != nil {
 		errs = append(errs, fmt.Errorf("allowedLineTypes: %w", err))
 	}
-	errs = append(errs, s.checkGuard())
+	errs = append(errs, s.checkGuard(), s.checkOnline())
 	check(s.Locale != "", "locale: empty")
 	check(s.MaxSegments != 0, "maxSegments: 0 is not within 1 to %d", message.MaxSegments)
 	errs = append(errs, s.checkRoutes(), s.checkTexts())
