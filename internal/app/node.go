@@ -125,7 +125,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.otp = otp.New(otp.Config{
-		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: lookup.Lines{},
+		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: new(lookup.Lines),
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
 		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
 	})
