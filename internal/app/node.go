@@ -20,7 +20,6 @@ import (
 	"codeword/internal/inbound"
 	"codeword/internal/keyring"
 	"codeword/internal/otp"
-	"codeword/internal/phone/lookup"
 	"codeword/internal/routing"
 	"codeword/internal/server"
 	"codeword/internal/session"
@@ -54,6 +53,7 @@ type node struct {
 	store    engine
 	clients  *tenant.Registry
 	sessions *session.Manager
+	lines    *linePlan
 	otp      *otp.Service
 	carriers *carriers
 	router   *routing.Router
@@ -124,8 +124,12 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.sessions.Load(ctx); err != nil {
 		return err
 	}
+	n.lines = newLinePlan(n.store, n.cfg.Ring, n.log)
+	if err := n.lines.load(ctx); err != nil {
+		return err
+	}
 	n.otp = otp.New(otp.Config{
-		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: new(lookup.Lines),
+		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: n.lines.lines,
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
 		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
 	})
@@ -168,6 +172,7 @@ func (n *node) run(ctx context.Context) error {
 	l := &loops{failed: make(chan error, 8)}
 	l.start(background, "clients", n.clients.Run)
 	l.start(background, "sessions", n.sessions.Run)
+	l.start(background, "line types", n.lines.run)
 	l.start(background, "upkeep", n.upkeep)
 	l.start(background, "store", n.watchStore)
 	l.start(background, "other nodes", n.watchNodes)
