@@ -30,11 +30,11 @@ const (
 	overridesDocument = "line-overrides"
 )
 
-// Nodes look for newer documents every planPollMin to planPollMax, each at other times
+// Nodes look for newer documents every planPollLeast to planPollMost, each at other times
 // than the rest, so that all have them within a minute.
 const (
-	planPollMin = 20 * time.Second
-	planPollMax = 40 * time.Second
+	planPollLeast = 20 * time.Second
+	planPollMost  = 40 * time.Second
 )
 
 // documentsOf returns where an engine keeps documents.
@@ -133,7 +133,7 @@ func (p *linePlan) run(ctx context.Context) error {
 }
 
 func planPause() time.Duration {
-	return planPollMin + rand.N(planPollMax-planPollMin) //nolint:gosec // jitter
+	return planPollLeast + rand.N(planPollMost-planPollLeast) //nolint:gosec // jitter
 }
 
 // parsePlan reads a stored plan; that of no document says to use the embedded table.

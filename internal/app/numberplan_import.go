@@ -31,6 +31,9 @@ func (numberplanImport) Help() string {
 
 // Run makes a table of the files and stores it.
 func (c *numberplanImport) Run(ctx context.Context, s streams) error {
+	if _, err := c.resolve(); err != nil {
+		return err // before the files, which take seconds
+	}
 	built, err := c.build(time.Now())
 	if err != nil {
 		return err
@@ -80,12 +83,12 @@ func (c *numberplanImport) build(now time.Time) (*lineplan.Built, error) {
 	return im.Build(date)
 }
 
-func addFile(im *lineplan.Import, path string) (err error) {
+func addFile(im *lineplan.Import, path string) error {
 	f, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	info, err := f.Stat()
 	if err != nil {
 		return err

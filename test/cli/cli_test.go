@@ -22,8 +22,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"codeword/internal/app"
+	"codeword/internal/store"
 	"codeword/internal/store/postgres/postgrestest"
 	"codeword/internal/store/redis/redistest"
+	"codeword/internal/store/sqlite"
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +38,15 @@ func TestMain(m *testing.M) {
 }
 
 // engines are the conditions that scripts ask for: "[!postgres] skip".
-var engines = map[string]func() bool{"postgres": postgrestest.Wanted, "redis": redistest.Wanted}
+var engines = map[string]func() bool{"postgres": postgrestest.Wanted, "redis": redistest.Wanted, "documents": documents}
+
+// documents tells whether the database keeps documents, such as an imported number plan.
+func documents() bool {
+	_, ok := any((*sqlite.Store)(nil)).(interface {
+		PutDocument(ctx context.Context, d store.Document) error
+	})
+	return ok
+}
 
 func TestScripts(t *testing.T) {
 	t.Parallel()

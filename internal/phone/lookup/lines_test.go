@@ -25,21 +25,21 @@ func (k *keys) Index(version uint32, input []byte) ([32]byte, error) {
 	return sha256.Sum256(binary.BigEndian.AppendUint32(bytes.Clone(input), version)), nil
 }
 
-func number(t testing.TB, text string) phone.Number {
-	t.Helper()
+func number(tb testing.TB, text string) phone.Number {
+	tb.Helper()
 	n, err := phone.Parse(text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return n
 }
 
-func override(t testing.TB, k *keys, version uint32, text string, line phone.LineType) lookup.Override {
-	t.Helper()
-	n := number(t, text)
+func override(tb testing.TB, k *keys, version uint32, text string, line phone.LineType) lookup.Override {
+	tb.Helper()
+	n := number(tb, text)
 	digest, err := lookup.OverrideDigest(k, version, n)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return lookup.Override{Key: version, Digest: digest, Last: n.Mask(), Line: line}
 }

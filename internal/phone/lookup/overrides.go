@@ -48,7 +48,7 @@ type Overrides struct {
 	versions []uint32
 	// last has a bit for each ending that some entry has, so that next to no other
 	// number costs a digest.
-	last [10_000 / 64 + 1]uint64
+	last [10_000/64 + 1]uint64
 }
 
 type overrideKey struct {

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Bounds of what is read: NANPA's files have about 150 MB in all, unpacked, and lines of
-// 200 bytes.
+// Bounds of what is read: NANPA's files have about 200 MB in all, unpacked, and lines of
+// 200 bytes. Nothing of a file stays in memory but who holds what.
 const (
-	maxBytes   = 256 << 20
+	maxBytes   = 512 << 20
 	maxLine    = 4 << 10
 	maxMembers = 1000
 )
