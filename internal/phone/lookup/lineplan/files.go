@@ -178,9 +178,13 @@ func (im *Import) addLine(list *layout, line string, made time.Time) (int, error
 	return len(fields), im.addBlock(list, fields)
 }
 
-// past is the later of two times; one in the future is a mistake.
+// firstYear is when nobody was given blocks yet: an earlier date is a mistake.
+const firstYear = 1990
+
+// past is the later of two times; a later one that is in the future, or long gone, is a
+// mistake.
 func (im *Import) past(a, b time.Time) time.Time {
-	if b.After(a) && !b.After(im.now) {
+	if b.After(a) && !b.After(im.now) && b.Year() >= firstYear {
 		return b
 	}
 	return a
