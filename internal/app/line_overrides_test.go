@@ -181,7 +181,7 @@ func TestCheckLineTypes(t *testing.T) {
 	if err := override(t.Context(), docs, ring, parseNumber(t, mobileNumber), phone.LineMobile, day); err != nil {
 		t.Fatal(err)
 	}
-	if f = checkLineTypes(t.Context(), e, day); f.Warning || f.Note != "imported table of 2025-06-01: 1 thousands-blocks (0 % of those that the area codes have); 1 numbers overridden" {
+	if f = checkLineTypes(t.Context(), e, day); f.Warning || f.Note != "imported table of 2025-06-01: 1 thousands-blocks (0 % of those that the area codes have); overrides of single numbers: 1" {
 		t.Errorf("imported: %+v", f)
 	}
 	if f = checkLineTypes(t.Context(), e, day.Add(180*24*time.Hour)); !f.Warning || !strings.Contains(f.Note, "181 days old") {

@@ -195,7 +195,7 @@ func checkLineTypes(ctx context.Context, e engine, now time.Time) store.Finding 
 	out.Note = fmt.Sprintf("%s table of %s: %d thousands-blocks (%d %% of those that the area codes have)",
 		tableSource(plan), table.Date().Format(time.DateOnly), known, known*100/lineplan.Blocks())
 	if overrides > 0 {
-		out.Note += fmt.Sprintf("; %d numbers overridden", overrides)
+		out.Note += fmt.Sprintf("; overrides of single numbers: %d", overrides)
 	}
 	switch age := now.Sub(table.Date()); {
 	case age > oldTable:
