@@ -417,3 +417,17 @@ func BenchmarkSend(b *testing.B) {
 		})
 	}
 }
+
+// TestRoom: with less room evidence goes back less far, and fast attacks still show.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, fraud.Config{MaxSlots: 100})
+	for i := range 3000 {
+		phone, _, _ := b.send(2000000 + uint32(i)*1009)
+		b.pass(200 * time.Millisecond)
+		b.g.Note(client, phone, fraud.Verified)
+	}
+	if through, made := b.pump(2125551, 300, 100*time.Millisecond); len(made) != 1 || through > 100 {
+		t.Errorf("%d came through, %+v", through, made)
+	}
+}
