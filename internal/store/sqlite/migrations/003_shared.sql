@@ -1,0 +1,1 @@
+-- Nothing: this number is kept for what nodes share.
