@@ -1,1 +1,2 @@
 -- Nothing: this number is kept for what nodes share.
+SELECT 1;
