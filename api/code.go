@@ -37,6 +37,7 @@ const (
 	CodeExceedsLimitOTP          Code = "EXCEEDS_LIMIT_OTP"
 	CodeExceedsLimitClient       Code = "EXCEEDS_LIMIT_CLIENT"
 	CodeBlockedPhone             Code = "BLOCKED_PHONE"
+	CodeInvalidCaptcha           Code = "INVALID_CAPTCHA"
 	CodeInvalidIdempotencyKey    Code = "INVALID_IDEMPOTENCY_KEY"
 	CodeInProgressIdempotencyKey Code = "IN_PROGRESS_IDEMPOTENCY_KEY"
 	CodeInternal                 Code = "INTERNAL"
@@ -123,6 +124,7 @@ var codes = [...]Info{
 	{CodeExceedsLimitOTP, []int{429}, "Too many wrong codes were tried. Try again later.", "Too many wrong codes for this number, over all of its challenges; data.limit names the limit"},
 	{CodeExceedsLimitClient, []int{429}, "The client makes too many requests. Try again later.", "The client makes too many requests; data.limit names the limit"},
 	{CodeBlockedPhone, []int{403}, "Messages to this number are blocked.", "Refused by the fraud guard"},
+	{CodeInvalidCaptcha, []int{403}, "A fresh captcha token is required.", "The client wants a captcha's token, and it is absent, wrong, expired, used or of another site"},
 	{CodeInvalidIdempotencyKey, []int{422, 400}, "The idempotency key is not valid for this request.", "The key was used with another body (422), or is empty, over 255 bytes or not visible ASCII (400)"},
 	{CodeInProgressIdempotencyKey, []int{409}, "A request with this idempotency key is still running.", "The first request with this key has not been answered yet"},
 	{CodeInternal, []int{500}, "Something went wrong on our side.", "A fault of the service; the request-id finds it in the log"},

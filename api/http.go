@@ -30,6 +30,8 @@ const (
 	HeaderClientSecret      = "ratio-client-secret"
 	HeaderDeviceFingerprint = "ratio-device-fingerprint"
 	HeaderIdempotencyKey    = "idempotency-key"
+	// HeaderCaptchaToken is what a captcha gave the end user's browser, on send.
+	HeaderCaptchaToken = "captcha-token" //nolint:gosec // the name of a header
 )
 
 // Response headers.
@@ -54,6 +56,8 @@ const (
 	MaxPhoneIDBytes = 128
 	// MaxIdempotencyKeyBytes is the longest idempotency key.
 	MaxIdempotencyKeyBytes = 255
+	// MaxCaptchaTokenBytes is the longest token of any captcha; some take less.
+	MaxCaptchaTokenBytes = 8 << 10
 )
 
 // ContentTypeJSON is the media type of every request and response document.

@@ -37,6 +37,7 @@ type call struct {
 	rule         retryRule
 	session      Secret
 	fingerprint  string
+	captcha      string
 	key          string
 	keySet       bool
 }
@@ -59,6 +60,9 @@ func (in *call) check() error {
 		if in.fingerprint[i] < ' ' || in.fingerprint[i] > '~' {
 			return errBadFingerprint
 		}
+	}
+	if !visible(in.captcha) {
+		return errBadCaptcha
 	}
 	return nil
 }
@@ -183,6 +187,7 @@ func (c *Client) request(ctx context.Context, in call, body []byte) (*http.Reque
 	set(api.HeaderClientSecret, c.secret())
 	set(api.HeaderIdempotencyKey, in.key)
 	set(api.HeaderDeviceFingerprint, in.fingerprint)
+	set(api.HeaderCaptchaToken, in.captcha)
 	if in.session != "" {
 		set("Authorization", "Bearer "+string(in.session))
 	}

@@ -96,6 +96,9 @@ func TestSend(t *testing.T) {
 			if got := r.Header.Get(api.HeaderDeviceFingerprint); got != `{"ip":"192.0.2.1"}` {
 				t.Errorf("fingerprint %q", got)
 			}
+			if got := r.Header.Get(api.HeaderCaptchaToken); got != "captcha.token" {
+				t.Errorf("captcha token %q", got)
+			}
 			header = append(header, api.HeaderAuthenticationRefresh, jwt, api.HeaderIdempotentReplayed, "true")
 		} else if r.Header["Authorization"] != nil {
 			t.Error("a bearer nobody gave")
@@ -109,7 +112,8 @@ func TestSend(t *testing.T) {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 	}
-	got, err := c.Send(t.Context(), phone, client.WithIdempotencyKey("mine"), client.WithSession(jwt), client.WithDeviceFingerprint(`{"ip":"192.0.2.1"}`))
+	got, err := c.Send(t.Context(), phone, client.WithIdempotencyKey("mine"), client.WithSession(jwt), client.WithDeviceFingerprint(`{"ip":"192.0.2.1"}`),
+		client.WithCaptchaToken("captcha.token"))
 	if err != nil || !got.Replayed || got.RefreshedSession != jwt || got.IdempotencyKey != "mine" {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -320,6 +324,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for _, opt := range []client.SendOption{
 		client.WithIdempotencyKey(""), client.WithIdempotencyKey(strings.Repeat("k", 256)), client.WithIdempotencyKey("a b"),
 		client.WithIdempotencyKey("a\r\nb"), client.WithSession("a b"), client.WithSession("a\r\nb"), client.WithDeviceFingerprint("a\nb"),
+		client.WithCaptchaToken("a b"), client.WithCaptchaToken("a\r\nb"),
 	} {
 		if _, err := c.Send(t.Context(), phone, opt); err == nil {
 			t.Errorf("%#v was taken", opt)

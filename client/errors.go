@@ -22,6 +22,7 @@ var (
 
 	errBadSession     = errors.New("client: the session token is not visible ASCII")
 	errBadFingerprint = errors.New("client: the device fingerprint is not printable ASCII")
+	errBadCaptcha     = errors.New("client: the captcha token is not visible ASCII")
 )
 
 // Error is an answer that is not a success. errors.Is(err, api.CodeInvalidOTP)

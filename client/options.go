@@ -31,3 +31,11 @@ func WithIdempotencyKey(key string) SendOption { return idempotencyKey(key) }
 type idempotencyKey string
 
 func (k idempotencyKey) applySend(c *call) { c.key, c.keySet = string(k), true }
+
+// WithCaptchaToken passes on what a captcha gave the person's browser, for clients of
+// the service that are configured to want it.
+func WithCaptchaToken(token string) SendOption { return captchaToken(token) }
+
+type captchaToken string
+
+func (t captchaToken) applySend(c *call) { c.captcha = string(t) }

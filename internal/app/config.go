@@ -80,6 +80,7 @@ type serverFlags struct {
 	MaxInFlight      int           `help:"Requests worked on at once; beyond it callers get 503." default:"512"`
 	MaxConnections   int           `help:"Connections held at once on the public listener." default:"10000"`
 	KeepMessages     time.Duration `help:"How long the message log is kept." default:"720h"`
+	KeepEvents       time.Duration `help:"How long the events are kept that say who changed what, and what the service decided." default:"8760h"`
 	DrainTimeout     time.Duration `help:"How long a stopping server may take to finish." default:"20s"`
 	DrainDelay       time.Duration `help:"How long a stopping server still takes requests while /readyz fails, for load balancers to notice." default:"0s"`
 }
@@ -102,12 +103,12 @@ func (f *serverFlags) proxies() ([]netip.Prefix, error) {
 	return out, errors.Join(errs...)
 }
 
-// routes reads the carriers file; without one there are none.
-func (f *serverFlags) routes(publicURL string) ([]routeSettings, error) {
+// carriersFile reads the carriers file; without one there is nothing in it.
+func (f *serverFlags) carriersFile(publicURL string) (carriersFile, error) {
 	if f.Carriers == "" {
-		return nil, nil
+		return carriersFile{}, nil
 	}
-	return loadRoutes(f.Carriers, publicURL)
+	return loadCarriers(f.Carriers, publicURL)
 }
 
 func (f *serverFlags) validate() error {
@@ -129,6 +130,9 @@ func (f *serverFlags) validate() error {
 	if f.KeepMessages < tenant.MaxPeriod {
 		// Phones, and with them what the quotas count, go with their messages.
 		errs = append(errs, fmt.Errorf("keep-messages: at least %s, the longest period of a limit", tenant.MaxPeriod))
+	}
+	if f.KeepEvents < 24*time.Hour {
+		errs = append(errs, errors.New("keep-events: at least 24h"))
 	}
 	if f.SigningKeyLife < 24*time.Hour {
 		errs = append(errs, errors.New("signing-key-life: at least 24h"))

@@ -45,7 +45,7 @@ type devCommand struct {
 
 // Run serves until the process is told to stop.
 func (c *devCommand) Run(ctx context.Context, s streams) error {
-	routes, err := c.routes(c.PublicURL)
+	carriers, err := c.carriersFile(c.PublicURL)
 	err = errors.Join(err, c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
 	if c.PublicURL != "" {
 		err = errors.Join(err, validatePublicURL(c.PublicURL))
@@ -60,7 +60,7 @@ func (c *devCommand) Run(ctx context.Context, s streams) error {
 	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
 	defer flush()
 	cfg.Now, cfg.Log = time.Now, log
-	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: routes, Out: s.out})
+	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Out: s.out})
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
 	return startDev(ctx, cfg, nodeConfig{Out: io.Discard, Flags: serverFlags{
 		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour,
 		Delivery: "on", DeliveryWorkers: 256, MaxQueueAge: time.Minute,
-		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, DrainTimeout: 20 * time.Second,
+		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 8760 * time.Hour, DrainTimeout: 20 * time.Second,
 	}})
 }
 

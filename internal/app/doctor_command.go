@@ -14,7 +14,7 @@ import (
 
 type doctorCommand struct {
 	storeFlags
-	Carriers  string `help:"Also ask each carrier of this file whether it lets us in." placeholder:"FILE"`
+	Carriers  string `help:"Also ask each carrier and look-up service of this file whether it lets us in." placeholder:"FILE"`
 	PublicURL string `help:"The server's public URL, to judge the carriers' callback settings as well." placeholder:"URL"`
 }
 
@@ -119,7 +119,11 @@ func (c *doctorCommand) contents(ctx context.Context, e engine, s streams) []sto
 	out = append(out, store.Finding{What: "durable write", Err: err, Note: fmt.Sprintf("%.1f ms", time.Since(began).Seconds()*1000)})
 	stats, err := e.QueueStats(ctx)
 	out = append(out, store.Finding{What: "queue", Err: err, Note: queueNote(stats.Depth, stats.Oldest)})
-	return append(out, checkSigning(ctx, l, log), checkClients(ctx, l), checkClock(ctx, l), checkLineTypes(time.Now()))
+	out = append(out, checkSigning(ctx, l, log), checkClients(ctx, l), checkClock(ctx, l), checkLineTypes(ctx, l.store, time.Now()))
+	if c.Carriers != "" {
+		out = append(out, checkOnline(ctx, l, c.Carriers)...)
+	}
+	return out
 }
 
 func queueNote(depth int, oldest time.Time) string {

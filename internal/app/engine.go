@@ -24,6 +24,10 @@ type engine interface {
 	inbound.ReceiptStore
 	inbound.ProofStore
 	messageStore
+	noteStore
+	lineStore
+	documentStore
+	eventStore
 	sweepStore
 	upkeep
 }
@@ -33,6 +37,34 @@ type messageStore interface {
 	Messages(ctx context.Context, q store.MessageQuery) (store.MessagePage, error)
 	Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
 }
+
+// What the nodes share; see store.Note, LineFact, Document and Event.
+type (
+	noteStore interface {
+		PutNotes(ctx context.Context, now time.Time, notes []store.Note) error
+		// Notes lists the live ones of a topic that were put at since or later, in the
+		// order of their keys; all of them with the zero time.
+		Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
+	}
+	lineStore interface {
+		PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error
+		LineFact(ctx context.Context, now time.Time, phone [16]byte) (store.LineFact, bool, error)
+	}
+	documentStore interface {
+		// Document is the zero one when there is none, and has no body when its revision
+		// is the known one.
+		Document(ctx context.Context, name string, known int64) (store.Document, error)
+		// PutDocument stores the next revision, the first being 1; fault.Conflict with
+		// any other.
+		PutDocument(ctx context.Context, d store.Document) error
+	}
+	eventStore interface {
+		// AppendEvents may be repeated.
+		AppendEvents(ctx context.Context, events []store.Event) error
+		// Events lists them, newest first.
+		Events(ctx context.Context, q store.EventQuery) ([]store.Event, error)
+	}
+)
 
 // upkeep is what readiness, the metrics and the operator's commands need.
 type upkeep interface {

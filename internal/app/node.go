@@ -20,8 +20,8 @@ import (
 	"codeword/internal/inbound"
 	"codeword/internal/keyring"
 	"codeword/internal/otp"
-	"codeword/internal/phone/lookup"
 	"codeword/internal/routing"
+	"codeword/internal/screening"
 	"codeword/internal/server"
 	"codeword/internal/session"
 	"codeword/internal/store"
@@ -41,6 +41,10 @@ type nodeConfig struct {
 	Flags      serverFlags
 	// Routes are what the carriers file says, checked; none without a file.
 	Routes []routeSettings
+	// Online is who else the carriers file lets a send ask.
+	Online onlineSettings
+	// ProofEndpoints are, in tests, where captchas' tokens are verified; see botproof.
+	ProofEndpoints map[string]string
 	// Out takes what the carrier "log" writes.
 	Out io.Writer
 	Now func() time.Time
@@ -54,11 +58,14 @@ type node struct {
 	store    engine
 	clients  *tenant.Registry
 	sessions *session.Manager
+	lines    *linePlan
 	otp      *otp.Service
+	online   *online
 	carriers *carriers
 	router   *routing.Router
 	intake   *inbound.Intake
 	proofs   *inbound.Proofs
+	screen   *screening.Screen
 	delivery *delivery.Loop
 	// waking is delivery for those who may have a message for it before it is there.
 	waking  atomic.Pointer[delivery.Loop]
@@ -124,14 +131,25 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.sessions.Load(ctx); err != nil {
 		return err
 	}
-	n.otp = otp.New(otp.Config{
-		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: lookup.Lines{},
-		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
-		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
-	})
+	n.lines = newLinePlan(n.store, n.cfg.Ring, n.log)
+	if err := n.lines.load(ctx); err != nil {
+		return err
+	}
+	if n.online, err = newOnline(n); err != nil {
+		return err
+	}
 	if err := n.wireRouting(); err != nil {
 		return err
 	}
+	if err := n.wireScreening(ctx); err != nil {
+		return err
+	}
+	n.otp = otp.New(otp.Config{
+		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: n.online.lines, Prove: n.online.prove,
+		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
+		Screen:   n.screen,
+		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
+	})
 	if n.cfg.Flags.Delivery == "on" {
 		if err := n.wireDelivery(ctx); err != nil {
 			return err
@@ -168,10 +186,12 @@ func (n *node) run(ctx context.Context) error {
 	l := &loops{failed: make(chan error, 8)}
 	l.start(background, "clients", n.clients.Run)
 	l.start(background, "sessions", n.sessions.Run)
+	l.start(background, "line types", n.lines.run)
 	l.start(background, "upkeep", n.upkeep)
 	l.start(background, "store", n.watchStore)
 	l.start(background, "other nodes", n.watchNodes)
 	l.start(background, "proofs", n.proofs.Run)
+	l.start(background, "screening", n.screen.Run)
 	l.start(background, "inbound", n.intake.Run)
 	l.start(background, "carriers", n.carriers.run)
 	delivered := make(chan struct{})

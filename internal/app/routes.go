@@ -9,6 +9,7 @@ import (
 	"codeword/internal/delivery"
 	"codeword/internal/fault"
 	"codeword/internal/inbound"
+	"codeword/internal/phone"
 	"codeword/internal/routing"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -24,11 +25,14 @@ func (n *node) wireRouting() (err error) {
 	n.intake, err = inbound.New(inbound.Config{
 		Receipts: n.store,
 		Clients:  n.clients.Clients,
-		Mark:     n.otp.MarkKnown,
-		Replier:  n.carriers.replier,
-		Wake:     n.wake,
-		Metrics:  inboundMetrics(n.metrics),
-		Now:      n.cfg.Now, Log: n.log,
+		Mark: func(ctx context.Context, c *tenant.Client, number phone.Number, mark store.Mark) error {
+			return n.otp.MarkKnown(ctx, c, number, mark)
+		},
+		Replier:   n.carriers.replier,
+		Wake:      n.wake,
+		Delivered: func(p store.PhoneID) { n.screen.Delivered(p) },
+		Metrics:   inboundMetrics(n.metrics),
+		Now:       n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -63,6 +67,7 @@ func (n *node) wireDelivery(ctx context.Context) (err error) {
 		Router:       n.router,
 		Open:         n.otp.Number,
 		Code:         n.messageCode,
+		Done:         n.screen.Recorded,
 		Now:          n.cfg.Now,
 		Workers:      n.cfg.Flags.DeliveryWorkers,
 		DrainTimeout: n.cfg.Flags.DrainTimeout,
@@ -139,13 +144,21 @@ func (n *node) reload() {
 }
 
 func (n *node) reloadCarriers() error {
-	settings, err := loadRoutes(n.cfg.Flags.Carriers, n.cfg.PublicURL)
+	file, err := loadCarriers(n.cfg.Flags.Carriers, n.cfg.PublicURL)
 	if err != nil {
 		return err
 	}
-	next, routes, err := n.carriers.prepare(settings)
+	services, err := file.Online.Lookups.build(n.cfg.Now)
 	if err != nil {
 		return err
 	}
-	return n.carriers.commit(next, func() error { return n.router.Swap(routes) })
+	next, routes, err := n.carriers.prepare(file.Routes)
+	if err != nil {
+		return err
+	}
+	if err := n.carriers.commit(next, func() error { return n.router.Swap(routes) }); err != nil {
+		return err
+	}
+	n.online.use(file.Online, services)
+	return nil
 }

@@ -73,17 +73,24 @@ const (
 	maxRoutesFile = 1 << 20
 )
 
-// loadRoutes reads the carriers file and reports everything that is wrong with
+// carriersFile is what the carriers file says: the routes, and who else is asked
+// about a send.
+type carriersFile struct {
+	Routes []routeSettings
+	Online onlineSettings
+}
+
+// loadCarriers reads the carriers file and reports everything that is wrong with
 // it, joined, each with the route and the field's name. Providers report to
 // publicURL; if that is empty, or only this machine reaches it, they are not
 // asked to.
-func loadRoutes(path, publicURL string) ([]routeSettings, error) {
+func loadCarriers(path, publicURL string) (carriersFile, error) {
 	raw, err := readSmall(path, maxRoutesFile)
 	if err != nil {
-		return nil, fmt.Errorf("carriers: %w", err)
+		return carriersFile{}, fmt.Errorf("carriers: %w", err)
 	}
-	routes, err := parseRoutes(raw, publicURL, os.LookupEnv)
-	return routes, prefixed("carriers: "+path+": ", err)
+	file, err := parseCarriers(raw, publicURL, os.LookupEnv)
+	return file, prefixed("carriers: "+path+": ", err)
 }
 
 // readSmall reads a file of at most limit bytes.
@@ -112,19 +119,65 @@ func prefixed(prefix string, err error) error {
 	return errors.Join(errs...)
 }
 
-func parseRoutes(raw []byte, publicURL string, env func(string) (string, bool)) ([]routeSettings, error) {
+func parseCarriers(raw []byte, publicURL string, env func(string) (string, bool)) (carriersFile, error) {
 	file, err := parser.ParseBytes(bytes.TrimPrefix(raw, []byte("\ufeff")), 0) // some editors write a byte order mark
 	if err != nil {
-		return nil, errors.New(unquoted(err))
+		return carriersFile{}, errors.New(unquoted(err))
 	}
 	d := fieldDecoder{env: env}
-	nodes := d.routeNodes(file)
+	var out carriersFile
+	if sections, ok := d.sections(file); ok {
+		out.Routes = d.routes(sections["routes"], publicURL)
+		out.Online = onlineSettings{
+			Lookups:      d.lookups(sections["lookups"]),
+			ProofSecrets: d.proofSecrets(sections["bot-proof-secrets"]),
+		}
+	}
+	return out, errors.Join(d.errs...)
+}
+
+// sections returns the values of the file's keys by their names.
+func (d *fieldDecoder) sections(file *ast.File) (map[string]ast.Node, bool) {
+	if len(file.Docs) != 1 {
+		d.wrong("file", "not one YAML document")
+		return nil, false
+	}
+	m, ok := file.Docs[0].Body.(ast.MapNode)
+	if !ok {
+		d.wrong("routes", "required")
+		return nil, false
+	}
+	out := make(map[string]ast.Node)
+	for entries := m.MapRange(); entries.Next(); {
+		switch name := entries.Key().GetToken().Value; name {
+		case "routes", "lookups", "bot-proof-secrets":
+			if out[name] != nil {
+				d.wrong(name, "given twice")
+			}
+			out[name] = entries.Value()
+		default:
+			d.wrong(name, "unknown setting")
+		}
+	}
+	return out, true
+}
+
+// routes decodes the list "routes".
+func (d *fieldDecoder) routes(list ast.Node, publicURL string) []routeSettings {
+	nodes := sequenceOf(list)
+	switch {
+	case len(nodes) == 0:
+		d.wrong("routes", "is not a list with at least one route")
+	case len(nodes) > maxRoutes:
+		d.wrong("routes", "more than %d", maxRoutes)
+		return nil
+	}
 	routes := make([]routeSettings, len(nodes))
 	seen := make(map[string]bool)
 	for i, n := range nodes {
 		r := &routes[i]
 		*r = routeSettings{Priority: 1, Weight: 1, UnknownTimeout: defaultUnknownTimeout}
-		own := fieldDecoder{env: env}
+		own := fieldDecoder{env: d.env}
 		own.mapping("", n, reflect.ValueOf(r).Elem())
 		errs := own.merge(errors.Join(r.check(publicURL)...))
 		if seen[r.Name] {
@@ -137,41 +190,7 @@ func parseRoutes(raw []byte, publicURL string, env func(string) (string, bool)) 
 		}
 		d.errs = append(d.errs, prefixed(at+": ", errors.Join(errs...)))
 	}
-	return routes, errors.Join(d.errs...)
-}
-
-// routeNodes returns the items of the list "routes", the only key of the file.
-func (d *fieldDecoder) routeNodes(file *ast.File) []ast.Node {
-	switch {
-	case len(file.Docs) != 1:
-		d.wrong("file", "not one YAML document")
-		return nil
-	case file.Docs[0].Body == nil:
-		d.wrong("routes", "required")
-		return nil
-	}
-	m, ok := file.Docs[0].Body.(ast.MapNode)
-	if !ok {
-		d.wrong("routes", "required")
-		return nil
-	}
-	var list ast.Node
-	for entries := m.MapRange(); entries.Next(); {
-		if name := entries.Key().GetToken().Value; name != "routes" || list != nil {
-			d.wrong(name, "unknown setting")
-			continue
-		}
-		list = entries.Value()
-	}
-	nodes := sequenceOf(list)
-	switch {
-	case len(nodes) == 0:
-		d.wrong("routes", "is not a list with at least one route")
-	case len(nodes) > maxRoutes:
-		d.wrong("routes", "more than %d", maxRoutes)
-		return nil
-	}
-	return nodes
+	return routes
 }
 
 // maxPrice is in US dollars; more is a slip of the decimal point.

@@ -41,10 +41,11 @@ routes:
 `
 
 func TestParseRoutes(t *testing.T) {
-	routes, err := parseRoutes([]byte(goodRoutes), "https://otp.example.com", lookUp)
+	file, err := parseCarriers([]byte(goodRoutes), "https://otp.example.com", lookUp)
 	if err != nil {
 		t.Fatal(err)
 	}
+	routes := file.Routes
 	if len(routes) != 3 {
 		t.Fatalf("%d routes, want 3", len(routes))
 	}
@@ -74,17 +75,17 @@ func TestParseRoutes(t *testing.T) {
 
 func TestNoCallbacksWithoutPublicURL(t *testing.T) {
 	for _, public := range []string{"", "http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:8080"} {
-		routes, err := parseRoutes([]byte(goodRoutes), public, lookUp)
+		file, err := parseCarriers([]byte(goodRoutes), public, lookUp)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := routes[0].Twilio.CallbackURL; got != "" {
+		if got := file.Routes[0].Twilio.CallbackURL; got != "" {
 			t.Errorf("%q: callback %q, which no provider reaches", public, got)
 		}
 	}
 }
 
-func TestParseRoutesReportsAll(t *testing.T) {
+func TestParseCarriersReportsAll(t *testing.T) {
 	tests := []struct {
 		name, file string
 		want       []string // one error each
@@ -151,7 +152,7 @@ routes:
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseRoutes([]byte(tt.file), "", lookUp)
+			_, err := parseCarriers([]byte(tt.file), "", lookUp)
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -170,14 +171,14 @@ func TestEndlessFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(goodRoutes+strings.Repeat("#\n", 1<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadRoutes(path, ""); err == nil || !strings.Contains(err.Error(), "over 1048576 bytes") {
+	if _, err := loadCarriers(path, ""); err == nil || !strings.Contains(err.Error(), "over 1048576 bytes") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestByteOrderMark(t *testing.T) {
-	if routes, err := parseRoutes([]byte("\ufeff"+goodRoutes), "", lookUp); err != nil || len(routes) != 3 {
-		t.Errorf("%d routes, %v", len(routes), err)
+	if file, err := parseCarriers([]byte("\ufeff"+goodRoutes), "", lookUp); err != nil || len(file.Routes) != 3 {
+		t.Errorf("%d routes, %v", len(file.Routes), err)
 	}
 }
 
@@ -192,7 +193,7 @@ func TestErrorsQuoteNoSecret(t *testing.T) {
 		"routes:\n  - name: a\n    twilio:\n      auth-token: ${" + secret + "}\n",
 		"routes:\n  - name: a\n    telnyx:\n      api-key: \"" + secret + "\"\n      from: nobody\n",
 	} {
-		_, err := parseRoutes([]byte(file), "https://otp.example.com", lookUp)
+		_, err := parseCarriers([]byte(file), "https://otp.example.com", lookUp)
 		if err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v", err)
 		}

@@ -35,7 +35,7 @@ type serveCommand struct {
 // Run serves until the process is told to stop.
 func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) error {
 	st, ring, err := c.validate(file)
-	routes, carriersErr := c.routes(c.PublicURL)
+	carriers, carriersErr := c.carriersFile(c.PublicURL)
 	if err := errors.Join(err, carriersErr); err != nil {
 		return asUsage(err)
 	}
@@ -52,12 +52,12 @@ func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) err
 	n, err := newNode(ctx, nodeConfig{
 		Storage: st, Ring: ring, Public: public, Admin: admin,
 		PublicURL: c.PublicURL, AdminToken: c.AdminToken, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		Flags: c.serverFlags, Routes: routes, Out: s.out, Now: time.Now, Log: log,
+		Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Out: s.out, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	if len(routes) == 0 {
+	if len(carriers.Routes) == 0 {
 		log.Warn("no carriers are configured: the messages of live clients are shown in the inbox and sent to nobody")
 	}
 	defer onHangup(n.reload)()

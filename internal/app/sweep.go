@@ -22,8 +22,8 @@ type sweepStore interface {
 
 // sweep removes what has expired, slice by slice, until ctx ends. A slice that
 // was mostly expired is followed by the next at once, so that removal keeps up
-// with any rate at which rows are made.
-func sweep(ctx context.Context, s sweepStore, now func() time.Time, keepMessages time.Duration, log *slog.Logger) {
+// with any rate at which rows are made. keep says what is kept, and for how long.
+func sweep(ctx context.Context, s sweepStore, now func() time.Time, keep store.Sweep, log *slog.Logger) {
 	timer := time.NewTimer(sweepRest)
 	defer timer.Stop()
 	for {
@@ -32,7 +32,8 @@ func sweep(ctx context.Context, s sweepStore, now func() time.Time, keepMessages
 		case <-ctx.Done():
 			return
 		}
-		swept, err := s.SweepExpired(ctx, store.Sweep{Now: now(), KeepMessages: keepMessages, Limit: sweepSlice})
+		keep.Now, keep.Limit = now(), sweepSlice
+		swept, err := s.SweepExpired(ctx, keep)
 		pause := sweepPause
 		switch {
 		case err != nil:

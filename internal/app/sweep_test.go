@@ -24,7 +24,7 @@ type script struct {
 func (s *script) SweepExpired(_ context.Context, in store.Sweep) (store.Swept, error) {
 	n := len(s.asked)
 	s.asked = append(s.asked, time.Since(s.began))
-	if in.KeepMessages != time.Hour || in.Limit != sweepSlice || !in.Now.Equal(time.Now()) {
+	if in.KeepMessages != time.Hour || in.KeepEvents != time.Minute || in.Limit != sweepSlice || !in.Now.Equal(time.Now()) {
 		return store.Swept{}, errors.New("not what was configured")
 	}
 	if n+1 == s.fail {
@@ -46,7 +46,7 @@ func TestSweepPace(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			sweep(ctx, s, time.Now, time.Hour, slog.New(slog.NewTextHandler(&log, nil)))
+			sweep(ctx, s, time.Now, store.Sweep{KeepMessages: time.Hour, KeepEvents: time.Minute}, slog.New(slog.NewTextHandler(&log, nil)))
 		}()
 		time.Sleep(3*sweepRest + time.Second/2)
 		stop()

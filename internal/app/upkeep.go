@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"time"
+
+	"codeword/internal/store"
 )
 
 // Partitions are looked after every partitionsEvery, and sooner after a failure:
@@ -26,7 +28,8 @@ func (n *node) upkeep(ctx context.Context) error {
 			defer close(ended)
 			n.partitions(ctx)
 		}()
-		sweep(ctx, n.store, n.cfg.Now, n.cfg.Flags.KeepMessages, n.log)
+		keep := store.Sweep{KeepMessages: n.cfg.Flags.KeepMessages, KeepEvents: n.cfg.Flags.KeepEvents}
+		sweep(ctx, n.store, n.cfg.Now, keep, n.log)
 		<-ended
 		return nil
 	})

@@ -43,8 +43,10 @@ var mayImport = []struct {
 	{"client", []string{"api"}, true, "the public client stands on the wire types alone"},
 	{"internal/fault", nil, false, "the error type lies below everything"},
 	{"internal/guard", nil, false, "guard is pure arithmetic"},
+	{"internal/guard/fraud", nil, false, "the fraud guard is pure arithmetic"},
+	{"internal/guard/simulate", []string{"internal/guard/fraud"}, false, "a simulation is as pure as what it simulates"},
 	{"internal/phone", nil, false, "phone is pure rules and tables"},
-	{"internal/store", []string{"internal/guard"}, true, "row types lie below the domain"},
+	{"internal/store", []string{"internal/fault", "internal/guard"}, true, "row types lie below the domain"},
 	{
 		"internal/store/intent",
 		[]string{"internal/fault", "internal/guard", "internal/store"},
@@ -56,10 +58,15 @@ var mayImport = []struct {
 		false, "a ledger goes through the ports of both sides, whichever engines they are",
 	},
 	{
+		"internal/screening",
+		[]string{"internal/fault", "internal/guard/...", "internal/phone", "internal/store", "internal/tenant"},
+		false, "what judges sends knows neither engines nor who asks",
+	},
+	{
 		"internal/otp",
 		[]string{
 			"internal/fault", "internal/guard", "internal/keyring", "internal/message",
-			"internal/phone", "internal/session", "internal/store", "internal/tenant",
+			"internal/phone", "internal/screening", "internal/session", "internal/store", "internal/tenant",
 		},
 		false, "the domain knows no library, engine, carrier or transport",
 	},
@@ -80,6 +87,11 @@ var mayImport = []struct {
 			"internal/store", "internal/tenant",
 		},
 		true, "the loop knows the ports of carriers and of the queue, and neither behind them",
+	},
+	{
+		"internal/botproof",
+		[]string{"internal/carrier", "internal/carrier/rest", "internal/fault", "internal/tenant"},
+		true, "whether a person asks is told by others, whatever is asked for",
 	},
 	{
 		"internal/inbound",
@@ -106,8 +118,13 @@ var importedBy = []struct {
 	{"internal/store/intent", []string{"internal/store/..."}, "intent is for engines"},
 	{"internal/store/group", []string{"internal/store/..."}, "group is for engines"},
 	{"internal/store/*", []string{"internal/app/..."}, "only app knows which engine runs"},
-	{"internal/carrier/rest", []string{"internal/carrier/..."}, "rest is plumbing that carriers share"},
+	{
+		"internal/carrier/rest",
+		[]string{"internal/carrier/...", "internal/phone/lookup/...", "internal/botproof/..."},
+		"rest is plumbing that adapters of providers share",
+	},
 	{"internal/carrier/*", []string{"internal/app/..."}, "only app knows which carriers run"},
+	{"internal/botproof", []string{"internal/app/..."}, "only app wires the proof into the domain"},
 	{"internal/phone/lookup/...", []string{"internal/app/...", "internal/phone/lookup/..."}, "only app knows which line-type sources run"},
 }
 
@@ -115,7 +132,7 @@ var importedBy = []struct {
 var vagueNames = []string{"util", "utils", "common", "models", "types", "helper", "helpers"}
 
 // readsNoClock are the packages that take the time as an argument.
-var readsNoClock = []string{"internal/guard", "internal/store/..."}
+var readsNoClock = []string{"internal/guard/...", "internal/store/..."}
 
 func findImports(p pkg) []string {
 	if isTestKit(p.path) {

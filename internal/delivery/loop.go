@@ -50,6 +50,9 @@ type Config struct {
 	Router *routing.Router
 	// Open decrypts the number of a message whose Sealed is not empty.
 	Open func(store.Message) (phone.Number, error)
+	// Done is told what became of a message under a claim, before it is recorded; nil
+	// when nobody wants to know. It must not block.
+	Done func(*store.Message, *store.Outcome)
 	// Code derives the code of a message.
 	Code func(*tenant.Client, store.Message) (string, error)
 	// Now is the clock. Default time.Now.
@@ -154,6 +157,9 @@ func New(cfg Config) (*Loop, error) {
 }
 
 func (c *Config) setDefaults() {
+	if c.Done == nil {
+		c.Done = func(*store.Message, *store.Outcome) {}
+	}
 	orDefault(&c.Workers, 256)
 	orDefault(&c.Batch, 256)
 	orDefault(&c.Gather, 5*time.Millisecond)

@@ -243,6 +243,7 @@ func (l *Loop) finish(p *passage, now time.Time) {
 	if !p.kept {
 		l.cfg.Metrics.Outcome(p.out.Route, p.out.Status, p.out.Error, now.Sub(p.m.CreatedAt))
 	}
+	l.cfg.Done(p.m, &p.out)
 	l.record.add(entry{outcome: p.out, until: p.until})
 }
 

@@ -54,6 +54,8 @@ const (
 	NotFound
 	// Conflict: somebody else changed the row first.
 	Conflict
+	// InvalidCaptcha: the client wants a proof that a person asks, and there is none.
+	InvalidCaptcha
 )
 
 // Error carries a kind to the edge. Detail and Cause are for logs only and

@@ -40,6 +40,9 @@ type Config struct {
 	// Replier is the carrier that brings answers to keywords over a route; nil,
 	// or a nil carrier, where nobody answers or the provider does so itself.
 	Replier func(route string) carrier.Carrier
+	// Delivered is told whose messages arrived, as their first receipts say so; nil
+	// when nobody wants to know. It must not block.
+	Delivered func(store.PhoneID)
 	// Wake is told that receipts put messages back into the queue.
 	Wake    func()
 	Metrics Metrics
@@ -80,6 +83,9 @@ func New(cfg Config) (*Intake, error) {
 	}
 	if cfg.Replier == nil {
 		cfg.Replier = func(string) carrier.Carrier { return nil }
+	}
+	if cfg.Delivered == nil {
+		cfg.Delivered = func(store.PhoneID) {}
 	}
 	if cfg.Wake == nil {
 		cfg.Wake = func() {}

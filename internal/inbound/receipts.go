@@ -36,7 +36,10 @@ func (i *Intake) applyReceipts(ctx context.Context, route string, reported []car
 			return err
 		}
 		requeued := false
-		for _, a := range applied {
+		for n, a := range applied {
+			if a.Effect == store.ReceiptChanged && batch[n].Status == store.ReceiptDelivered {
+				i.cfg.Delivered(a.Phone)
+			}
 			requeued = requeued || a.Effect == store.ReceiptRequeued
 			i.cfg.Metrics.Receipt(route, a.Effect)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -36,6 +37,12 @@ type ledger interface {
 	Messages(ctx context.Context, q store.MessageQuery) (store.MessagePage, error)
 	Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
 	QueueStats(ctx context.Context) (store.QueueStats, error)
+	PutDocument(ctx context.Context, d store.Document) error
+	AppendEvents(ctx context.Context, events []store.Event) error
+	PutNotes(ctx context.Context, now time.Time, notes []store.Note) error
+	Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
+	PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error
+	LineFact(ctx context.Context, now time.Time, phone [16]byte) (store.LineFact, bool, error)
 	SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)
 	Close() error
 }
@@ -203,10 +210,32 @@ func fill(tb testing.TB, l ledger, phones int) *filled {
 	must(l.MarkPhone(ctx, store.PhoneMark{
 		Now: at(0), Client: f.clients[1], Phone: random(), Sealed: []byte("never sent to"), Mark: store.Mark{BlockedUntil: &block},
 	}))
+	must(share(l, phones))
 	stats, err := l.QueueStats(ctx)
 	must(err)
 	f.queued = stats.Depth
 	return f
+}
+
+// share writes three documents, an event for each phone, and a note and a fact.
+func share(l ledger, events int) error {
+	ctx := context.Background()
+	errs := []error{
+		l.PutNotes(ctx, at(0), []store.Note{{Topic: "topic", Key: "k", At: at(0), Until: at(time.Hour)}}),
+		l.PutLineFacts(ctx, at(0), []store.LineFact{{Type: "mobile", Until: at(time.Hour)}}),
+	}
+	for _, name := range []string{"b", "a\x00\xff", "c"} { // not in the order of their names
+		for r := range int64(2) {
+			d := store.Document{Name: name, Revision: r + 1, UpdatedAt: at(time.Second), Body: fmt.Append(nil, name, r)}
+			errs = append(errs, l.PutDocument(ctx, d))
+		}
+	}
+	all := make([]store.Event, events)
+	for i := range all {
+		now := at(time.Duration(i) * time.Millisecond)
+		all[i] = store.Event{ID: store.EventID(messageAt(now)), At: now, Client: "client", Kind: "a.kind", Actor: "cli", Data: []byte("{}")}
+	}
+	return errors.Join(append(errs, l.AppendEvents(ctx, all))...)
 }
 
 // deliver claims some messages and records what may come of them.

@@ -1,7 +1,8 @@
 // Package ledgercopy moves a ledger from one engine to another: clients with their
-// secrets, signing keys, phones, users, and the message log. What expires stays
-// behind: sessions, challenges, limits of clients and addresses, idempotency keys; a
-// message that is queued has expired in the copy, since its code has.
+// secrets, signing keys, phones, users, the message log, documents and events. What
+// expires stays behind: sessions, challenges, limits of clients and addresses,
+// idempotency keys, notes, facts of lines; a message that is queued has expired in the
+// copy, since its code has.
 //
 // A copy may be interrupted anywhere and run again: it compares both sides in the
 // order of their keys, writes what is missing or differs, and removes what the source
@@ -30,6 +31,8 @@ type Source interface {
 	CopyPhones(ctx context.Context, after store.PhoneID, limit int) ([]store.PhoneRow, error)
 	CopyUsers(ctx context.Context, after store.UserID, limit int) ([]store.UserRow, error)
 	CopyMessages(ctx context.Context, after store.MessageID, limit int) ([]store.MessageRow, error)
+	CopyDocuments(ctx context.Context, after string, limit int) ([]store.Document, error)
+	CopyEvents(ctx context.Context, after store.EventID, limit int) ([]store.Event, error)
 }
 
 // Target is a ledger to be written. Each operation is atomic, and what it is given may
@@ -44,6 +47,8 @@ type Target interface {
 	TakePhones(ctx context.Context, put []store.PhoneRow, drop []store.PhoneID) error
 	TakeUsers(ctx context.Context, put []store.UserRow, drop []store.UserID) error
 	TakeMessages(ctx context.Context, put []store.MessageRow, drop []store.MessageID) error
+	TakeDocuments(ctx context.Context, put []store.Document, drop []string) error
+	TakeEvents(ctx context.Context, put []store.Event, drop []store.EventID) error
 	CopyState(ctx context.Context) (store.CopyState, error)
 	SetCopyState(ctx context.Context, s store.CopyState) error
 }
@@ -165,6 +170,14 @@ func (c *copier) empty(ctx context.Context) error {
 			r, err := c.Target.CopyMessages(ctx, store.MessageID{}, 1)
 			return "messages", len(r), err
 		},
+		func() (string, int, error) {
+			r, err := c.Target.CopyDocuments(ctx, "", 1)
+			return "documents", len(r), err
+		},
+		func() (string, int, error) {
+			r, err := c.Target.CopyEvents(ctx, store.EventID{}, 1)
+			return "events", len(r), err
+		},
 	} {
 		what, n, err := look()
 		if err != nil {
@@ -220,7 +233,13 @@ func (c *copier) tables(ctx context.Context) error {
 		}
 		return rows, err
 	}
-	return t.align(ctx, c)
+	if err := t.align(ctx, c); err != nil {
+		return err
+	}
+	if err := documents(c.Source, c.Target).align(ctx, c); err != nil {
+		return err
+	}
+	return events(c.Source, c.Target).align(ctx, c)
 }
 
 func (c *copier) finish(ctx context.Context) error {

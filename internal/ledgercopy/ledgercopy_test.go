@@ -51,7 +51,7 @@ func TestCopy(t *testing.T) {
 		for _, table := range report.Tables {
 			rows[table.Name] = table.Rows
 		}
-		want := map[string]int{"clients": 3, "signing keys": 2, "phones": 61, "users": 20, "messages": 120}
+		want := map[string]int{"clients": 3, "signing keys": 2, "phones": 61, "users": 20, "messages": 120, "documents": 3, "events": 60}
 		for name, n := range want {
 			if rows[name] != n {
 				t.Errorf("%d %s, want %d", rows[name], name, n)
@@ -88,15 +88,17 @@ func withLanes(phones []store.PhoneRow) (lanes, devices int) {
 }
 
 // everything is all that a ledger keeps.
-func everything(tb testing.TB, l ledger) (all [5]any) {
+func everything(tb testing.TB, l ledger) (all [7]any) {
 	tb.Helper()
 	ctx := context.Background()
-	var errs [5]error
+	var errs [7]error
 	all[0], errs[0] = l.Clients(ctx)
 	all[1], errs[1] = l.SigningKeys(ctx)
 	all[2], errs[2] = l.CopyPhones(ctx, store.PhoneID{}, 1e6)
 	all[3], errs[3] = l.CopyUsers(ctx, store.UserID{}, 1e6)
 	all[4], errs[4] = l.CopyMessages(ctx, store.MessageID{}, 1e6)
+	all[5], errs[5] = l.CopyDocuments(ctx, "", 1e6)
+	all[6], errs[6] = l.CopyEvents(ctx, store.EventID{}, 1e6)
 	if err := errors.Join(errs[:]...); err != nil {
 		tb.Fatal(err)
 	}
@@ -116,7 +118,7 @@ func compareLedgers(t *testing.T, source, target ledger) {
 			messages[i].ExpiresAt = copyTime
 		}
 	}
-	for i, what := range []string{"clients", "signing keys", "phones", "users", "messages"} {
+	for i, what := range []string{"clients", "signing keys", "phones", "users", "messages", "documents", "events"} {
 		if !reflect.DeepEqual(want[i], have[i]) {
 			t.Errorf("%s: the copy has\n%+v\nof\n%+v", what, have[i], want[i])
 		}
@@ -143,6 +145,15 @@ func useCopy(t *testing.T, source *filled, target ledger) {
 	}
 	if _, err := f.guess(f.phones[3], now, true); !fault.Is(err, fault.WrongCode) {
 		t.Errorf("a code of before: %v", err)
+	}
+	if notes, err := target.Notes(t.Context(), now, "topic", time.Time{}); err != nil || len(notes) != 0 {
+		t.Errorf("notes of before: %+v, %v", notes, err)
+	}
+	if _, found, err := target.LineFact(t.Context(), now, [16]byte{}); err != nil || found {
+		t.Errorf("a fact of before: %t, %v", found, err)
+	}
+	if err := target.PutDocument(t.Context(), store.Document{Name: "b", Revision: 3, UpdatedAt: now}); err != nil {
+		t.Errorf("the next revision: %v", err)
 	}
 	f.send(t, f.clients[0], f.phones[1], now)
 	if s, err := f.guess(f.phones[1], now, true); err != nil || s.User != source.user {
@@ -208,6 +219,20 @@ func (f *failing) TakeMessages(ctx context.Context, put []store.MessageRow, drop
 		return err
 	}
 	return errors.Join(f.ledger.TakeMessages(ctx, put, drop), f.cut())
+}
+
+func (f *failing) TakeDocuments(ctx context.Context, put []store.Document, drop []string) error {
+	if err := f.cut(); err != nil {
+		return err
+	}
+	return errors.Join(f.ledger.TakeDocuments(ctx, put, drop), f.cut())
+}
+
+func (f *failing) TakeEvents(ctx context.Context, put []store.Event, drop []store.EventID) error {
+	if err := f.cut(); err != nil {
+		return err
+	}
+	return errors.Join(f.ledger.TakeEvents(ctx, put, drop), f.cut())
 }
 
 func (f *failing) SetCopyState(ctx context.Context, s store.CopyState) error {
@@ -288,6 +313,9 @@ func TestSourceGoesOn(t *testing.T) {
 		if err := source.TakeMessages(t.Context(), nil, gone); err != nil {
 			t.Fatal(err)
 		}
+		if err := changeShared(t, source, now); err != nil {
+			t.Fatal(err)
+		}
 		err = source.AddSigningKey(t.Context(), store.SigningKey{KID: "kid-b", Algorithm: "EdDSA", Public: []byte("p"), Sealed: []byte("s"), CreatedAt: now}, "kid-m")
 		if err != nil {
 			t.Fatal(err)
@@ -302,8 +330,8 @@ func TestSourceGoesOn(t *testing.T) {
 		if !report.Resumed {
 			t.Error("the run does not know that it goes on")
 		}
-		for i, what := range []string{"clients", "signing keys", "phones", "users"} {
-			if want, have := everything(t, source)[i], everything(t, target)[i]; !reflect.DeepEqual(want, have) {
+		for i, what := range []string{"clients", "signing keys", "phones", "users", "", "documents", "events"} {
+			if want, have := everything(t, source)[i], everything(t, target)[i]; what != "" && !reflect.DeepEqual(want, have) {
 				t.Errorf("%s: the copy has\n%+v\nof\n%+v", what, have, want)
 			}
 		}
@@ -313,6 +341,19 @@ func TestSourceGoesOn(t *testing.T) {
 			}
 		}
 	})
+}
+
+// changeShared writes, changes and removes documents and events.
+func changeShared(t *testing.T, l ledger, now time.Time) error {
+	t.Helper()
+	events, err := l.CopyEvents(t.Context(), store.EventID{}, 3)
+	return errors.Join(err,
+		l.TakeDocuments(t.Context(), nil, []string{"c"}),
+		l.PutDocument(t.Context(), store.Document{Name: "b", Revision: 3, UpdatedAt: now, Body: []byte("changed")}),
+		l.PutDocument(t.Context(), store.Document{Name: "new", Revision: 1, UpdatedAt: now}),
+		l.TakeEvents(t.Context(), nil, []store.EventID{events[0].ID, events[2].ID}),
+		l.AppendEvents(t.Context(), []store.Event{{ID: store.EventID(messageAt(now)), At: now, Kind: "new"}}),
+	)
 }
 
 // TestRefuses: nothing is written over.
@@ -326,6 +367,12 @@ func TestRefuses(t *testing.T) {
 			},
 			"a signing key": func(l ledger) error {
 				return l.AddSigningKey(t.Context(), store.SigningKey{KID: "x", Public: []byte("p"), Sealed: []byte("s"), CreatedAt: at(0)}, "")
+			},
+			"a document": func(l ledger) error {
+				return l.PutDocument(t.Context(), store.Document{Name: "x", Revision: 1, UpdatedAt: at(0)})
+			},
+			"an event": func(l ledger) error {
+				return l.AppendEvents(t.Context(), []store.Event{{ID: store.EventID(random()), At: at(0)}})
 			},
 			"a copy of another": func(l ledger) error {
 				return l.SetCopyState(t.Context(), store.CopyState{Origin: "another", StartedAt: at(0)})
@@ -446,7 +493,7 @@ func TestPrepare(t *testing.T) {
 	if err != nil || !told.Equal(at(0)) {
 		t.Errorf("the oldest message is of %v, %v", told, err)
 	}
-	if want := []string{"clients 3", "signing keys 2", "phones 4", "users 1", "messages 6"}; !reflect.DeepEqual(progress, want) {
+	if want := []string{"clients 3", "signing keys 2", "phones 4", "users 1", "messages 6", "documents 3", "events 3"}; !reflect.DeepEqual(progress, want) {
 		t.Errorf("progress %q, want %q", progress, want)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 func messages(s Source, t Target, ended time.Time) *table[store.MessageID, store.MessageRow] {
 	return &table[store.MessageID, store.MessageRow]{
-		name: tableMessages, key: func(r *store.MessageRow) store.MessageID { return r.ID },
+		name: tableMessages, key: func(r *store.MessageRow) store.MessageID { return r.ID }, order: byID[store.MessageID],
 		source: s.CopyMessages, target: t.CopyMessages, take: t.TakeMessages,
 		settle: func(r *store.MessageRow) { settle(r, ended) },
 	}

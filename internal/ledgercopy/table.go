@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"codeword/internal/store"
 )
@@ -18,34 +19,62 @@ const (
 	tableMessages    = "messages"
 	tableDispatches  = "dispatches"
 	tableReceipts    = "receipts"
+	tableDocuments   = "documents"
+	tableEvents      = "events"
 )
 
 // table is how one table is read on both sides and written on one.
-type table[K ~[16]byte, R any] struct {
-	name           string
-	key            func(*R) K
+type table[K, R any] struct {
+	name string
+	key  func(*R) K
+	// order compares keys as the engines do.
+	order func(a, b K) int
+	// slice bounds how many rows are read and written at once where they are large; 0
+	// for as many as of any other table.
+	slice          int
 	source, target func(ctx context.Context, after K, limit int) ([]R, error)
 	// settle is what becomes of a row of the source on its way.
 	settle func(*R)
 	take   func(ctx context.Context, put []R, drop []K) error
 }
 
+// byID compares ids byte by byte.
+func byID[K ~[16]byte](a, b K) int {
+	x, y := [16]byte(a), [16]byte(b)
+	return bytes.Compare(x[:], y[:])
+}
+
 func phones(s Source, t Target) *table[store.PhoneID, store.PhoneRow] {
 	return &table[store.PhoneID, store.PhoneRow]{
-		name: tablePhones, key: func(r *store.PhoneRow) store.PhoneID { return r.ID },
+		name: tablePhones, key: func(r *store.PhoneRow) store.PhoneID { return r.ID }, order: byID[store.PhoneID],
 		source: s.CopyPhones, target: t.CopyPhones, settle: func(*store.PhoneRow) {}, take: t.TakePhones,
 	}
 }
 
 func users(s Source, t Target) *table[store.UserID, store.UserRow] {
 	return &table[store.UserID, store.UserRow]{
-		name: tableUsers, key: func(r *store.UserRow) store.UserID { return r.ID },
+		name: tableUsers, key: func(r *store.UserRow) store.UserID { return r.ID }, order: byID[store.UserID],
 		source: s.CopyUsers, target: t.CopyUsers, settle: func(*store.UserRow) {}, take: t.TakeUsers,
 	}
 }
 
+// documents go one by one: each may take megabytes.
+func documents(s Source, t Target) *table[string, store.Document] {
+	return &table[string, store.Document]{
+		name: tableDocuments, key: func(d *store.Document) string { return d.Name }, order: strings.Compare, slice: 1,
+		source: s.CopyDocuments, target: t.CopyDocuments, settle: func(*store.Document) {}, take: t.TakeDocuments,
+	}
+}
+
+func events(s Source, t Target) *table[store.EventID, store.Event] {
+	return &table[store.EventID, store.Event]{
+		name: tableEvents, key: func(e *store.Event) store.EventID { return e.ID }, order: byID[store.EventID],
+		source: s.CopyEvents, target: t.CopyEvents, settle: func(*store.Event) {}, take: t.TakeEvents,
+	}
+}
+
 // rows goes through one side of a table, slice by slice.
-type rows[K ~[16]byte, R any] struct {
+type rows[K, R any] struct {
 	read  func(ctx context.Context, after K, limit int) ([]R, error)
 	key   func(*R) K
 	limit int
@@ -83,11 +112,20 @@ func (t *table[K, R]) settled(limit int) *rows[K, R] {
 		}
 		return slice, err
 	}
-	return &rows[K, R]{read: read, key: t.key, limit: limit}
+	return &rows[K, R]{read: read, key: t.key, limit: t.limit(limit)}
 }
 
 func (t *table[K, R]) copied(limit int) *rows[K, R] {
-	return &rows[K, R]{read: t.target, key: t.key, limit: limit}
+	return &rows[K, R]{read: t.target, key: t.key, limit: t.limit(limit)}
+}
+
+// limit is how many rows of the table are read and written at once, where it is so
+// many of others.
+func (t *table[K, R]) limit(others int) int {
+	if t.slice > 0 {
+		return min(t.slice, others)
+	}
+	return others
 }
 
 // align makes the target's side of the table the source's, writing what differs.
@@ -132,7 +170,7 @@ func (t *table[K, R]) align(ctx context.Context, c *copier) error {
 		case order < 0 || !bytes.Equal(encode(want), encode(have)):
 			put = append(put, *want)
 		}
-		if len(put)+len(drop) >= c.Slice {
+		if len(put)+len(drop) >= t.limit(c.Slice) {
 			if err := flush(); err != nil {
 				return wrap(t.name, err)
 			}
@@ -148,8 +186,7 @@ func (t *table[K, R]) compare(a, b *R) int {
 	case b == nil:
 		return -1
 	}
-	x, y := [16]byte(t.key(a)), [16]byte(t.key(b))
-	return bytes.Compare(x[:], y[:])
+	return t.order(t.key(a), t.key(b))
 }
 
 func wrap(table string, err error) error {

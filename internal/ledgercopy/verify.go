@@ -1,6 +1,7 @@
 package ledgercopy
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -30,20 +31,23 @@ func (s *sum) table(name string) Table {
 
 // side is one of the two ledgers, to be read once from beginning to end.
 type side struct {
-	accounts Source
-	phones   *rows[store.PhoneID, store.PhoneRow]
-	users    *rows[store.UserID, store.UserRow]
-	messages *rows[store.MessageID, store.MessageRow]
+	accounts  Source
+	phones    *rows[store.PhoneID, store.PhoneRow]
+	users     *rows[store.UserID, store.UserRow]
+	messages  *rows[store.MessageID, store.MessageRow]
+	documents *rows[string, store.Document]
+	events    *rows[store.EventID, store.Event]
 }
 
 // verify reads both sides once more and compares them, table by table.
 func (c *copier) verify(ctx context.Context) error {
 	p, u, m := phones(c.Source, c.Target), users(c.Source, c.Target), messages(c.Source, c.Target, c.state.StartedAt)
-	want, err := side{c.Source, p.settled(c.Slice), u.settled(c.Slice), m.settled(c.Slice)}.sums(ctx)
+	d, e, n := documents(c.Source, c.Target), events(c.Source, c.Target), c.Slice
+	want, err := side{c.Source, p.settled(n), u.settled(n), m.settled(n), d.settled(n), e.settled(n)}.sums(ctx)
 	if err != nil {
 		return fmt.Errorf("verify source: %w", err)
 	}
-	have, err := side{c.Target, p.copied(c.Slice), u.copied(c.Slice), m.copied(c.Slice)}.sums(ctx)
+	have, err := side{c.Target, p.copied(n), u.copied(n), m.copied(n), d.copied(n), e.copied(n)}.sums(ctx)
 	if err != nil {
 		return fmt.Errorf("verify target: %w", err)
 	}
@@ -74,15 +78,11 @@ func (s side) sums(ctx context.Context) ([]Table, error) {
 		k.add(&keys[i])
 	}
 	out = append(out, k.table(tableSigningKeys))
-	p, u := newSum(), newSum()
-	if err := each(ctx, s.phones, func(r *store.PhoneRow) { p.add(r) }); err != nil {
-		return nil, err
-	}
-	if err := each(ctx, s.users, func(r *store.UserRow) { u.add(r) }); err != nil {
-		return nil, err
-	}
+	p, errPhones := sumOf(ctx, tablePhones, s.phones)
+	u, errUsers := sumOf(ctx, tableUsers, s.users)
+	out = append(out, p, u)
 	m, d, r := newSum(), newSum(), newSum()
-	err = each(ctx, s.messages, func(row *store.MessageRow) {
+	errMessages := each(ctx, s.messages, func(row *store.MessageRow) {
 		for i := range row.Dispatches {
 			d.add(&row.Dispatches[i])
 		}
@@ -91,7 +91,17 @@ func (s side) sums(ctx context.Context) ([]Table, error) {
 		}
 		m.add(row) // with its dispatches and receipts, which so belong to it
 	})
-	return append(out, p.table(tablePhones), u.table(tableUsers), m.table(tableMessages), d.table(tableDispatches), r.table(tableReceipts)), err
+	out = append(out, m.table(tableMessages), d.table(tableDispatches), r.table(tableReceipts))
+	doc, errDocuments := sumOf(ctx, tableDocuments, s.documents)
+	e, errEvents := sumOf(ctx, tableEvents, s.events)
+	return append(out, doc, e), cmp.Or(errPhones, errUsers, errMessages, errDocuments, errEvents)
+}
+
+// sumOf reads a table to its end.
+func sumOf[K, R any](ctx context.Context, name string, all *rows[K, R]) (Table, error) {
+	out := newSum()
+	err := each(ctx, all, func(r *R) { out.add(r) })
+	return out.table(name), err
 }
 
 // clients sums up the clients, each with its secrets in the order of their ids.
@@ -106,7 +116,7 @@ func (s side) clients(ctx context.Context) (Table, error) {
 }
 
 // each calls f for all rows of one side.
-func each[K ~[16]byte, R any](ctx context.Context, all *rows[K, R], f func(*R)) error {
+func each[K, R any](ctx context.Context, all *rows[K, R], f func(*R)) error {
 	for {
 		row, err := all.head(ctx)
 		if err != nil || row == nil {

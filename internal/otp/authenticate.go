@@ -53,6 +53,9 @@ func (s *Service) Authenticate(ctx context.Context, in AuthenticateRequest) (sto
 	granted, err := s.store.Attempt(ctx, attempt)
 	if err == nil {
 		s.verified(id)
+		if s.screen != nil && c.Live {
+			s.screen.Verified(c.ID, id)
+		}
 	}
 	return granted, err
 }

@@ -58,10 +58,13 @@ func (r *recorder) last() store.Start { return r.starts[len(r.starts)-1] }
 
 // bed is a service over a real store and a real ring, on a clock of its own.
 type bed struct {
-	t      *testing.T
-	store  *recorder
-	ring   *keyring.Ring
-	lines  lines
+	t     *testing.T
+	store *recorder
+	ring  *keyring.Ring
+	lines lines
+	// asked are the policies of the look-ups; prove, if any, is asked for each send.
+	asked  []phone.LookupPolicy
+	prove  func(otp.SendRequest) error
 	now    time.Time
 	queued atomic.Int64
 	// admit, if any, is asked for each send; verified are the phones that were.
@@ -105,6 +108,12 @@ func (b *bed) use(ring *keyring.Ring) {
 			}
 			return b.admit(c)
 		},
+		Prove: func(_ context.Context, in otp.SendRequest) error {
+			if b.prove == nil {
+				return nil
+			}
+			return b.prove(in)
+		},
 		Verified: func(id store.PhoneID) { b.verified = append(b.verified, id) },
 	})
 }
@@ -118,8 +127,9 @@ func (b *bed) rotate(p keyring.Purpose) {
 	b.use(ring)
 }
 
-// LineType implements phone.LineTyper.
-func (b *bed) LineType(ctx context.Context, n phone.Number) (phone.LineType, error) {
+// LineType implements otp.Lines.
+func (b *bed) LineType(ctx context.Context, n phone.Number, p phone.LookupPolicy) (phone.LineType, error) {
+	b.asked = append(b.asked, p)
 	return b.lines.LineType(ctx, n)
 }
 

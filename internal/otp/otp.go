@@ -11,6 +11,7 @@ import (
 
 	"codeword/internal/fault"
 	"codeword/internal/phone"
+	"codeword/internal/screening"
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -40,11 +41,28 @@ type Granter interface {
 	Grant(c *tenant.Client, p *session.Principal, id store.PhoneID, now time.Time) store.Grant
 }
 
+// Lines tells line types, and asks services for them as far as the policy allows. An
+// error means that one had to be asked and could not.
+type Lines interface {
+	LineType(ctx context.Context, n phone.Number, p phone.LookupPolicy) (phone.LineType, error)
+}
+
 // The names of the limits outside the phone, as data.limit tells them.
 const (
 	LimitClient  = "client"
 	LimitAddress = "address"
 )
+
+// Screen judges sends of live clients by more than the phone's own limits: by what
+// they are part of, and by what they cost.
+type Screen interface {
+	Screen(in *screening.Send) screening.Verdict
+	// Each verdict is given back once, with one of these.
+	Accepted(v *screening.Verdict, id store.PhoneID, fresh bool)
+	Refused(c *tenant.Client, v *screening.Verdict, at time.Time)
+	// Verified is told that the phone's owner gave the right code.
+	Verified(client string, id store.PhoneID)
+}
 
 // idempotencyLife is how long an Idempotency-Key is remembered.
 const idempotencyLife = 24 * time.Hour
@@ -55,13 +73,18 @@ type Config struct {
 	Keys     Keys
 	Sessions Granter
 	// Lines tells line types beyond what the number plan says.
-	Lines phone.LineTyper
+	Lines Lines
+	// Prove is asked before anything is looked up or stored whether a person is behind
+	// the request, and refuses with fault.InvalidCaptcha or Unavailable. Nil trusts all.
+	Prove func(context.Context, SendRequest) error
 	Now   func() time.Time
 	// Queued is called after a message was queued durably. It must not block.
 	Queued func()
 	// Admit is asked before a message is queued for the client, and refuses with
 	// fault.Unavailable what could not be delivered in time. Nil admits all.
 	Admit func(*tenant.Client) error
+	// Screen judges sends; nil lets all pass.
+	Screen Screen
 	// Verified is called after the phone's owner gave the right code. It must
 	// not block. Nil: nobody wants to know.
 	Verified func(store.PhoneID)
@@ -72,10 +95,12 @@ type Service struct {
 	store    Challenges
 	keys     Keys
 	sessions Granter
-	lines    phone.LineTyper
+	lines    Lines
+	prove    func(context.Context, SendRequest) error
 	now      func() time.Time
 	queued   func()
 	admit    func(*tenant.Client) error
+	screen   Screen
 	verified func(store.PhoneID)
 }
 
@@ -84,12 +109,15 @@ func New(cfg Config) *Service {
 	if cfg.Admit == nil {
 		cfg.Admit = func(*tenant.Client) error { return nil }
 	}
+	if cfg.Prove == nil {
+		cfg.Prove = func(context.Context, SendRequest) error { return nil }
+	}
 	if cfg.Verified == nil {
 		cfg.Verified = func(store.PhoneID) {}
 	}
 	return &Service{
-		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines,
-		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, verified: cfg.Verified,
+		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines, prove: cfg.Prove,
+		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, verified: cfg.Verified,
 	}
 }
 
@@ -108,6 +136,8 @@ type SendRequest struct {
 	// AcceptLanguage is the header of that name (RFC 9110, section 12.5.4): in
 	// which languages the end user wants the message. It may hold anything.
 	AcceptLanguage string
+	// CaptchaToken is what a captcha gave the end user's browser; empty for none.
+	CaptchaToken string
 	// IdempotencyKey is empty when the caller gave none; Body is then unused.
 	IdempotencyKey string
 	Body           []byte
@@ -124,15 +154,27 @@ type SendResult struct {
 // Send starts a challenge, or joins the live one, and queues a message. When it
 // returns nil both are durable. Refusals: fault.InvalidPhone,
 // InvalidPhoneCountry, InvalidPhoneType, OptedOut, Blocked, LimitSMS, LimitOTP,
-// LimitClient, IdempotencyMismatch, Unavailable.
+// LimitClient, InvalidCaptcha, IdempotencyMismatch, Unavailable.
+//
+// What costs least is asked first: the number's own rules, which use up nothing; then
+// whether the message could leave; then a captcha's token, which works once; then the
+// line type, which may cost money.
 func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) {
 	now := s.now()
-	number, outcome, err := s.check(ctx, in.Client, in.PhoneNumber)
+	number, outcome, err := s.check(in.Client, in.PhoneNumber)
 	if err != nil {
 		return SendResult{}, err
 	}
 	if err := s.admit(in.Client); err != nil {
 		return SendResult{}, err
+	}
+	if err := s.prove(ctx, in); err != nil {
+		return SendResult{}, err
+	}
+	if outcome == sampleNone {
+		if err := s.checkLine(ctx, in.Client, number); err != nil {
+			return SendResult{}, err
+		}
 	}
 	start, err := s.start(in, number, now)
 	if err != nil {
@@ -141,7 +183,7 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 	if outcome == sampleExpired {
 		start.Challenge.ExpiresAt = now
 	}
-	started, err := s.store.StartChallenge(ctx, start)
+	started, err := s.screened(ctx, &in, number, &start)
 	if err != nil {
 		return SendResult{}, err
 	}
@@ -155,8 +197,8 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 	}, nil
 }
 
-// check parses the number and applies the rules of the client.
-func (s *Service) check(ctx context.Context, c *tenant.Client, raw string) (phone.Number, sampleOutcome, error) {
+// check parses the number and applies the number plan and the regions of the client.
+func (*Service) check(c *tenant.Client, raw string) (phone.Number, sampleOutcome, error) {
 	if !c.Live {
 		if outcome := outcomeOf(raw); outcome != sampleNone {
 			n, err := phone.Parse(raw)
@@ -179,14 +221,19 @@ func (s *Service) check(ctx context.Context, c *tenant.Client, raw string) (phon
 	default:
 		return n, sampleNone, fault.Wrap(fault.InvalidPhone, "number", err)
 	}
-	line, err := s.lines.LineType(ctx, n)
+	return n, sampleNone, nil
+}
+
+// checkLine refuses lines that the client does not send to.
+func (s *Service) checkLine(ctx context.Context, c *tenant.Client, n phone.Number) error {
+	line, err := s.lines.LineType(ctx, n, c.Lookup)
 	if err != nil {
-		return n, sampleNone, fault.Wrap(fault.Unavailable, "line type", err)
+		return fault.Wrap(fault.Unavailable, "line type", err)
 	}
 	if !c.LineTypes.Has(line) {
-		return n, sampleNone, fault.New(fault.InvalidPhoneType, "line type "+line.String())
+		return fault.New(fault.InvalidPhoneType, "line type "+line.String())
 	}
-	return n, sampleNone, nil
+	return nil
 }
 
 // start builds the intent.

@@ -3,7 +3,6 @@ package phone
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -22,6 +21,9 @@ const (
 	LinePremium
 	LinePager
 	LineVoicemail
+	// LineOther is a number of a kind that no phone of a person has: a personal
+	// number that forwards, a universal access number of a company.
+	LineOther
 )
 
 // String returns the type's name for logs and metrics, such as "mobile".
@@ -43,9 +45,21 @@ func (t LineType) String() string {
 		return "pager"
 	case LineVoicemail:
 		return "voicemail"
+	case LineOther:
+		return "other"
 	case LineUnknown:
 	}
 	return "unknown"
+}
+
+// LineTypeNamed returns the type with that name, as [LineType.String] writes it.
+func LineTypeNamed(name string) (LineType, bool) {
+	for t := LineUnknown; t <= LineOther; t++ {
+		if t.String() == name {
+			return t, true
+		}
+	}
+	return LineUnknown, false
 }
 
 // LineTypes is a set of line types that a client sends to. The zero value stands for the
@@ -66,16 +80,27 @@ func ParseLineTypes(names []string) (LineTypes, error) {
 	}
 	var set LineTypes
 	for _, name := range names {
-		i := slices.IndexFunc(allowedLines, func(t LineType) bool { return t.String() == name })
-		if i < 0 {
-			return 0, fmt.Errorf("phone: unknown line type %q (known: %s)", name, allowedLineNames())
+		t, err := ParseLineType(name)
+		if err != nil {
+			return 0, err
 		}
-		set |= 1 << allowedLines[i]
+		set |= 1 << t
 	}
 	if !set.Has(LineMobile) {
 		return 0, fmt.Errorf("phone: %s has to be among the line types", LineMobile)
 	}
 	return set, nil
+}
+
+// ParseLineType returns the type of that name, as [LineType.String] writes it: one of
+// those that a client can be allowed to send to.
+func ParseLineType(name string) (LineType, error) {
+	for _, t := range allowedLines {
+		if t.String() == name {
+			return t, nil
+		}
+	}
+	return LineUnknown, fmt.Errorf("phone: unknown line type %q (known: %s)", name, allowedLineNames())
 }
 
 func allowedLineNames() string {

@@ -293,7 +293,7 @@ func TestLineTypes(t *testing.T) {
 		if (err == nil) != (tc.has != nil) {
 			t.Errorf("%q: %v", tc.names, err)
 		}
-		for line := range phone.LineVoicemail + 1 {
+		for line := range phone.LineOther + 1 {
 			if err == nil && set.Has(line) != slices.Contains(tc.has, line) {
 				t.Errorf("%q has %s: %t", tc.names, line, set.Has(line))
 			}
@@ -306,7 +306,7 @@ func TestLineTypes(t *testing.T) {
 
 func TestLineTypeNames(t *testing.T) {
 	want := []string{
-		"unknown", "mobile", "landline", "fixed_voip", "non_fixed_voip", "toll_free", "premium", "pager", "voicemail", "unknown",
+		"unknown", "mobile", "landline", "fixed_voip", "non_fixed_voip", "toll_free", "premium", "pager", "voicemail", "other", "unknown",
 	}
 	for i, name := range want {
 		if got := phone.LineType(i).String(); got != name {

@@ -296,6 +296,25 @@ func (rt *route) allows(c *tenant.Client) bool {
 	return len(c.Settings.Routes) == 0 || slices.Contains(c.Settings.Routes, rt.Name)
 }
 
+// Price is what a segment of the client's messages is expected to cost, in
+// millionths of a US dollar: that of the dearest route of those that they take first.
+func (r *Router) Price(c *tenant.Client) (micros int64) {
+	first := -1
+	for _, rt := range r.table.Load().routes { // by priority
+		if !rt.allows(c) {
+			continue
+		}
+		if first < 0 {
+			first = rt.Priority
+		}
+		if rt.Priority != first {
+			break
+		}
+		micros = max(micros, rt.PriceMicros)
+	}
+	return micros
+}
+
 // Available is false when every route that the client may take is down, or
 // refuses everything until an operator acts, so that a message accepted now
 // could not be sent at once.

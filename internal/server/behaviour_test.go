@@ -38,6 +38,7 @@ func TestFaults(t *testing.T) {
 		{"type", api.PathSend, fault.New(fault.InvalidPhoneType, "secret detail"), 400, api.CodeInvalidPhoneType, "", ""},
 		{"opted out", api.PathSend, fault.New(fault.OptedOut, "secret detail"), 400, api.CodePhoneOptedOut, "", ""},
 		{"blocked", api.PathSend, fault.New(fault.Blocked, "secret detail"), 403, api.CodeBlockedPhone, "", ""},
+		{"no captcha", api.PathSend, fault.New(fault.InvalidCaptcha, "secret detail"), 403, api.CodeInvalidCaptcha, "", ""},
 		{"limit of the phone", api.PathSend, limited(fault.LimitSMS, 59*time.Second+time.Nanosecond), 429, api.CodeExceedsLimitSMS, "60", `"data":{"limit":"some_limit"}`},
 		{"limit of attempts", api.PathAuthenticate, limited(fault.LimitOTP, time.Hour), 429, api.CodeExceedsLimitOTP, "3600", `"data":{"limit":"some_limit"}`},
 		{"limit of the client", api.PathSend, limited(fault.LimitClient, time.Nanosecond), 429, api.CodeExceedsLimitClient, "1", `"data":{"limit":"some_limit"}`},

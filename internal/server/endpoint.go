@@ -70,6 +70,7 @@ const (
 	keyFingerprint    = "Ratio-Device-Fingerprint"
 	keyIdempotencyKey = "Idempotency-Key"
 	keyAcceptLanguage = "Accept-Language"
+	keyCaptchaToken   = "Captcha-Token" //nolint:gosec // the name of a header
 	keyRefresh        = "Ratio-Authentication-Refresh"
 )
 

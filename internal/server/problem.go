@@ -136,6 +136,8 @@ func codeOf(kind fault.Kind) api.Code {
 		return api.CodeInvalidClientSecret
 	case fault.IdempotencyMismatch:
 		return api.CodeInvalidIdempotencyKey
+	case fault.InvalidCaptcha:
+		return api.CodeInvalidCaptcha
 	case fault.Internal, fault.NotFound, fault.Conflict:
 		return api.CodeInternal
 	}

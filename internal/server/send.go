@@ -61,6 +61,10 @@ func (s *Server) runSend(ctx context.Context, x *exchange, in sendBody) (otp.Sen
 		// Several lines are one list (RFC 9110 section 5.3).
 		request.AcceptLanguage = strings.Join(languages, ",")
 	}
+	// One that comes twice is none: a proxy in between may have judged the other.
+	if tokens := x.r.Header[keyCaptchaToken]; len(tokens) == 1 {
+		request.CaptchaToken = tokens[0]
+	}
 	if in.key != "" {
 		if !s.running.begin(x.client.ID, in.key) {
 			return otp.SendResult{}, &problem{

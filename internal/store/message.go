@@ -183,7 +183,9 @@ func (e ReceiptEffect) String() string {
 // id for an unmatched one.
 type Applied struct {
 	Message MessageID
-	Effect  ReceiptEffect
+	// Phone is the message's, when the receipt was none that is known already.
+	Phone  PhoneID
+	Effect ReceiptEffect
 }
 
 // MessageDetail is a message with its history, oldest first.
@@ -281,8 +283,19 @@ type Sweep struct {
 	// KeepMessages is the retention of the message log and of phones that were
 	// never verified.
 	KeepMessages time.Duration
+	// KeepEvents is the retention of events; 0 keeps all.
+	KeepEvents time.Duration
 	// Limit bounds the rows that one slice looks at, per table.
 	Limit int
+}
+
+// OldestEvent is when the oldest event happened that is still kept; the zero time,
+// before which nothing happened, when all are.
+func (s *Sweep) OldestEvent() time.Time {
+	if s.KeepEvents <= 0 {
+		return time.Time{}
+	}
+	return s.Now.Add(-s.KeepEvents)
 }
 
 // Swept is what one slice did.

@@ -11,6 +11,7 @@ package store
 import (
 	"time"
 
+	"codeword/internal/fault"
 	"codeword/internal/guard"
 )
 
@@ -85,10 +86,6 @@ type Start struct {
 	// User is the bearer's, zero without one; Device is the caller's, zero for none.
 	User   UserID
 	Device DeviceID
-	// ProvenOnly: sends to numbers like this one, or from where it comes, are held
-	// back. Only a phone that has a user passes; any other is refused with
-	// fault.Blocked.
-	ProvenOnly bool
 	// MaxAttempts is how many guesses a challenge takes; one that took them all
 	// is dead, and a send starts a fresh one.
 	MaxAttempts int
@@ -97,6 +94,13 @@ type Start struct {
 	Locale string
 	// Charges are at most four; more is fault.Internal.
 	Charges []Charge
+	// ProvenOnly: the fraud guard holds sends to this phone's block, or from this
+	// address, back. Only a phone that has a user, since it was verified before,
+	// passes; others are refused with fault.Blocked.
+	ProvenOnly bool
+	// Refusal, when not nil, is what all but the repetition of a send that was
+	// accepted before is refused with; nothing is charged for it.
+	Refusal *fault.Error
 	// PhoneLimits is nil when the phone is not limited (test clients).
 	PhoneLimits *PhoneLimits
 	// Idempotency is nil when the caller gave no key.

@@ -1,6 +1,8 @@
 package tenant
 
 import (
+	"net/netip"
+
 	"codeword/internal/message"
 	"codeword/internal/phone"
 	"codeword/internal/store"
@@ -16,13 +18,17 @@ type Client struct {
 	Settings Settings
 	// LineTypes is Settings.AllowedLineTypes, parsed.
 	LineTypes phone.LineTypes
+	// Lookup is what Settings say of look-ups; a test client wants none.
+	Lookup phone.LookupPolicy
 	// Regions is Settings.AllowedRegions, parsed.
 	Regions phone.Regions
 	// Texts are what the phones get.
 	Texts    *message.Texts
 	Revision int64
 
-	secrets []store.Secret
+	secrets       []store.Secret
+	safeNumbers   phone.Prefixes
+	safeAddresses []netip.Prefix
 }
 
 // Env is "live" or "test", as it appears in ids.
@@ -60,7 +66,19 @@ func Parse(row store.Client) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	lookup, err := settings.lookup(row.Live)
+	if err != nil {
+		return nil, err
+	}
 	texts, _, err := settings.Texts()
+	if err != nil {
+		return nil, err
+	}
+	safeNumbers, err := phone.ParsePrefixes(settings.SafeNumbers)
+	if err != nil {
+		return nil, err
+	}
+	safeAddresses, err := parseNetworks(settings.SafeAddresses)
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +89,13 @@ func Parse(row store.Client) (*Client, error) {
 		Disabled:  !row.DisabledAt.IsZero(),
 		Settings:  settings,
 		LineTypes: lines,
+		Lookup:    lookup,
 		Regions:   regions,
 		Texts:     texts,
 		Revision:  row.Revision,
 		secrets:   row.Secrets,
+
+		safeNumbers:   safeNumbers,
+		safeAddresses: safeAddresses,
 	}, nil
 }

@@ -102,6 +102,24 @@ type Settings struct {
 	// AllowedLineTypes are the types of lines that may be sent to, by their names in
 	// phone.ParseLineTypes.
 	AllowedLineTypes []string `json:"allowedLineTypes"`
+	// FraudGuard is what the fraud guard may do: GuardEnforce, GuardShadow or GuardOff.
+	FraudGuard string `json:"fraudGuard"`
+	// SafeNumbers are never held back by the guard: numbers in E.164, thousands-blocks
+	// (+1 and seven digits) and exchanges (+1 and six digits). SafeAddresses are
+	// addresses or CIDR blocks of end users, likewise.
+	SafeNumbers   []string `json:"safeNumbers,omitempty"`
+	SafeAddresses []string `json:"safeAddresses,omitempty"`
+	// SpendPerHour and SpendPerDay are budgets in US dollars, of the hours and days of
+	// UTC, by the prices of the routes; 0: no limit.
+	SpendPerHour float64 `json:"spendPerHour"`
+	SpendPerDay  float64 `json:"spendPerDay"`
+	// LineLookup and LineLookupFailure say when a service is asked for the type of a
+	// line, and what happens when it cannot be; see phone.ParseLookupPolicy. Test
+	// clients ask none.
+	LineLookup        string `json:"lineLookup"`
+	LineLookupFailure string `json:"lineLookupFailure"`
+	// BotProof, when set, wants a captcha's token with each send.
+	BotProof *BotProof `json:"botProof,omitempty"`
 	// TokenLifetime is the life of a session JWT.
 	TokenLifetime Duration `json:"tokenLifetime"`
 	// SessionIdle is how long a session lives after its last use; it must not
@@ -138,7 +156,8 @@ const RouteInbox = "inbox"
 // Defaults is the policy of a client that configures nothing.
 func Defaults() Settings {
 	return Settings{
-		Brand:            "Codeword",
+		Brand:      "Codeword",
+		LineLookup: "off", LineLookupFailure: "table",
 		CodeLength:       6,
 		CodeLifetime:     Duration(10 * time.Minute),
 		MaxAttempts:      5,
@@ -149,6 +168,7 @@ func Defaults() Settings {
 		AddressRate:      Rate{Burst: 10, Every: Duration(30 * time.Second)},
 		AllowedRegions:   []string{"US"},
 		AllowedLineTypes: []string{"mobile", "unknown"},
+		FraudGuard:       GuardEnforce,
 		TokenLifetime:    Duration(5 * time.Minute),
 		SessionIdle:      Duration(10 * time.Minute),
 		Locale:           "en",
@@ -234,6 +254,7 @@ func (s Settings) Validate() error {
 	if _, err := phone.ParseLineTypes(s.AllowedLineTypes); err != nil {
 		errs = append(errs, fmt.Errorf("allowedLineTypes: %w", err))
 	}
+	errs = append(errs, s.checkGuard(), s.checkOnline())
 	check(s.Locale != "", "locale: empty")
 	check(s.MaxSegments != 0, "maxSegments: 0 is not within 1 to %d", message.MaxSegments)
 	errs = append(errs, s.checkRoutes(), s.checkTexts())

@@ -116,6 +116,16 @@ func TestSettingsRules(t *testing.T) {
 		{issuer(good + `,"algorithms":["ES256","HS256"]`), `"HS256"`},
 		{issuer(good + `},{` + good), "trustedIssuers[1]: issuer is in the list already"},
 		{issuer(good + `,"extra":1`), "extra"},
+		{`{"lineLookup":"sometimes"}`, `lineLookup: "sometimes"`},
+		{`{"lineLookupFailure":"allow"}`, `lineLookupFailure: "allow"`},
+		{`{"botProof":{}}`, "botProof.provider"},
+		{`{"botProof":{"provider":"turnstile"}}`, "botProof.secretName"},
+		{`{"botProof":{"provider":"turnstile","secretName":"A B"}}`, "botProof.secretName"},
+		{`{"botProof":{"provider":"turnstile","secret":"x"}}`, `"secret"`},
+		{proof(`"minScore":0.5`, "turnstile"), "botProof.minScore"},
+		{proof(`"minScore":1.5`, "recaptcha"), "botProof.minScore"},
+		{proof(`"action":"a"`, "hcaptcha"), "botProof.action"},
+		{proof(`"hostnames":["https://a.example/"]`, "hcaptcha"), "botProof.hostnames[0]"},
 		// The form.
 		{`{"codeLenght":6}`, "codeLenght"},
 		{`{"CodeLength":6}`, "CodeLength"},
@@ -138,7 +148,8 @@ func TestSettingsRules(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{
-		`{"brand":"Café №1"}`, `{"codeLength":4}`, `{"codeLength":10}`, `{"codeLifetime":"15m"}`, `{"tokenLifetime":"30s"}`,
+		`{"brand":"Café №1"}`, `{"lineLookup":"unknown","lineLookupFailure":"refuse"}`, `{"botProof":null}`,
+		proof(`"hostnames":["a.example"],"failOpen":true`, "hcaptcha"), proof(`"action":"send","minScore":0.5`, "recaptcha"), `{"codeLength":4}`, `{"codeLength":10}`, `{"codeLifetime":"15m"}`, `{"tokenLifetime":"30s"}`,
 		`{"sessionIdle":"5m"}`, `{"sessionIdle":"720h"}`, `{"phoneBurst":{"burst":0,"every":"0s"}}`,
 		`{"route":"inbox"}`, `{"route":""}`, `{"routes":[]}`, `{"routes":["inbox","main_1","0"]}`, `{"locale":"es","locales":["en","zh-TW"]}`,
 		`{"templates":{"en":"{code}","es-MX":"{brand} {code}"},"maxSegments":4}`, `{"webOtpDomain":"a.example"}`, `{"androidAppHash":"FA+9qCX9VSu"}`,
@@ -232,6 +243,25 @@ func TestParseClient(t *testing.T) {
 	for _, other := range []string{"", "https://id.example/", "HTTPS://id.example", "https://id2.example"} {
 		if c.Issuer(other) != nil {
 			t.Errorf("%q is trusted", other)
+		}
+	}
+}
+
+func proof(rest, provider string) string {
+	return `{"botProof":{"provider":"` + provider + `","secretName":"acme",` + rest + `}}`
+}
+
+// TestLookupsOfTestClients: their numbers are not worth anybody's money.
+func TestLookupsOfTestClients(t *testing.T) {
+	row := store.Client{ID: "c", Settings: []byte(`{"lineLookup":"always","lineLookupFailure":"refuse"}`)}
+	for _, live := range []bool{false, true} {
+		row.Live = live
+		c, err := tenant.Parse(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Lookup.Mode == phone.LookupAlways && c.Lookup.Refuse; got != live {
+			t.Errorf("live %t: %+v", live, c.Lookup)
 		}
 	}
 }

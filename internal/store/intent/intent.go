@@ -48,6 +48,9 @@ type Sent struct {
 // phone's last. A refusal changes nothing. check decides about one charge without
 // taking it; an error that is not a refusal can only come from there.
 func (p *Phone) Send(in *store.Start, check func(*store.Charge) (guard.Decision, error)) (Sent, error) {
+	if in.Refusal != nil {
+		return Sent{}, in.Refusal
+	}
 	if p.OptedOut {
 		return Sent{}, fault.New(fault.OptedOut, "phone opted out")
 	}

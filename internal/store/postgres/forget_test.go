@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ func TestForgetEphemeral(t *testing.T) {
 		t.Fatal(err)
 	}
 	fillQueue(t, s, many)
+	share(t, s)
 
 	for range 2 { // forgetting nothing is fine, too
 		if err := s.ForgetEphemeral(t.Context(), moment(0)); err != nil {
@@ -73,6 +75,7 @@ func TestForgetEphemeral(t *testing.T) {
 	if out, err := s.StartChallenge(t.Context(), again); err != nil || out.Replayed || out.Challenge.ID != again.Challenge.ID {
 		t.Errorf("a send with a key of before: %+v, %v", out, err)
 	}
+	shared(t, s)
 	// What is no moment's stays: the phone's user, and its owner's word.
 	if _, err := s.StartChallenge(t.Context(), sendTo(signedIn.Phone, moment(0))); err != nil {
 		t.Fatal(err)
@@ -82,6 +85,35 @@ func TestForgetEphemeral(t *testing.T) {
 	}
 	if _, err := s.StartChallenge(t.Context(), sendTo(optedOut, moment(0))); !fault.Is(err, fault.OptedOut) {
 		t.Errorf("a send to a number that opted out: %v", err)
+	}
+}
+
+// share writes something of everything that nodes share.
+func share(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	err := errors.Join(
+		s.PutNotes(t.Context(), moment(0), []store.Note{{Topic: "topic", Key: "key", At: moment(0), Until: moment(time.Hour)}}),
+		s.PutLineFacts(t.Context(), moment(0), []store.LineFact{{Phone: [16]byte{1}, Type: "mobile", Until: moment(time.Hour)}}),
+		s.PutDocument(t.Context(), store.Document{Name: "document", Revision: 1, UpdatedAt: moment(0)}),
+		s.AppendEvents(t.Context(), []store.Event{{ID: store.NewEventID(), At: moment(0), Kind: "kind"}}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shared wants what was kept of it, and nothing that expires.
+func shared(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	notes, err := s.Notes(t.Context(), moment(0), "topic", time.Time{})
+	_, known, errFact := s.LineFact(t.Context(), moment(0), [16]byte{1})
+	d, errDocument := s.Document(t.Context(), "document", 0)
+	events, errEvents := s.Events(t.Context(), store.EventQuery{Limit: 10})
+	if err := errors.Join(err, errFact, errDocument, errEvents); err != nil {
+		t.Fatal(err)
+	}
+	if len(notes) != 0 || known || d.Revision != 1 || len(events) != 1 {
+		t.Errorf("%d notes, a fact %t, revision %d, %d events", len(notes), known, d.Revision, len(events))
 	}
 }
 

@@ -86,6 +86,7 @@ func (ch *changes) receive(found map[reference]dispatchKey, r *store.Receipt) (o
 	case r.OptOut:
 		ch.optOut(m.Phone)
 	}
+	out.Phone = m.Phone
 	if out.Effect = m.Apply(ch.now, key.n, r); out.Effect != store.ReceiptNoted {
 		m.dirty = true
 	}

@@ -17,13 +17,14 @@ type sweeper struct {
 
 // sweepTable says how to find and remove what has expired in one table.
 type sweepTable struct {
-	// scan selects (key, expired) after the cursor; parameters: the cursor, now, the
-	// oldest message to keep, limit.
+	// scan selects (key, expired) after the cursor; parameters: the cursor, now,
+	// oldest, limit.
 	scan string
 	// remove removes those of the keys that are still expired, and that nobody
-	// works on, and returns their keys; parameters: the keys, now, the oldest
-	// message to keep.
+	// works on, and returns their keys; parameters: the keys, now, oldest.
 	remove string
+	// oldest is what is kept although it is no moment's; nil for oldestMessage.
+	oldest func(*store.Sweep) time.Time
 	// with deletes what hangs on rows that were removed; parameter: their keys.
 	with []string
 	keys keyType
@@ -43,6 +44,9 @@ var (
 	}
 	byteaKey = keyType{
 		[]byte{}, func(c row) any { return c.bytes(0) }, listOf[[]byte],
+	}
+	numberKey = keyType{
+		int64(0), func(c row) any { return c.int(0) }, listOf[int64],
 	}
 	textKey = keyType{
 		"", func(c row) any { return c.text(0) }, listOf[string],
@@ -119,7 +123,31 @@ var sweepTables = [...]sweepTable{
 		remove: `DELETE FROM phones WHERE phone_id IN (SELECT phone_id FROM phones
 			WHERE phone_id = ANY($1) AND ` + forgettable + ` FOR UPDATE SKIP LOCKED) RETURNING phone_id`,
 	},
+	{
+		keys: numberKey,
+		scan: `SELECT note_no, ends_at <= $2 FROM notes
+			WHERE note_no > $1 AND $3::bigint IS NOT NULL ORDER BY note_no LIMIT $4`,
+		remove: `DELETE FROM notes WHERE note_no IN (SELECT note_no FROM notes
+			WHERE note_no = ANY($1) AND ends_at <= $2 AND $3::bigint IS NOT NULL FOR UPDATE SKIP LOCKED) RETURNING note_no`,
+	},
+	{
+		keys: uuidKey,
+		scan: `SELECT phone, ends_at <= $2 FROM line_facts
+			WHERE phone > $1 AND $3::bigint IS NOT NULL ORDER BY phone LIMIT $4`,
+		remove: `DELETE FROM line_facts WHERE phone IN (SELECT phone FROM line_facts
+			WHERE phone = ANY($1) AND ends_at <= $2 AND $3::bigint IS NOT NULL FOR UPDATE SKIP LOCKED) RETURNING phone`,
+	},
+	{
+		keys: uuidKey,
+		scan: `SELECT event_id, at < $3 FROM events
+			WHERE event_id > $1 AND $2::bigint IS NOT NULL ORDER BY event_id LIMIT $4`,
+		remove: `DELETE FROM events WHERE event_id = ANY($1) AND $2::bigint IS NOT NULL AND at < $3 RETURNING event_id`,
+		oldest: (*store.Sweep).OldestEvent,
+	},
 }
+
+// oldestMessage is when the oldest message was accepted that is still kept.
+func oldestMessage(in *store.Sweep) time.Time { return in.Now.Add(-max(in.KeepMessages, leastKept)) }
 
 const (
 	forgettable = `last_send_at <= $3 AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= $2`
@@ -137,7 +165,10 @@ func (s *Store) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, 
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
 	table := &sweepTables[s.sweep.table]
-	now, oldest := micros(in.Now), micros(in.Now.Add(-max(in.KeepMessages, leastKept)))
+	now, oldest := micros(in.Now), micros(oldestMessage(&in))
+	if table.oldest != nil {
+		oldest = micros(table.oldest(&in))
+	}
 	if s.sweep.cursor == nil {
 		s.sweep.cursor = table.keys.first
 	}

@@ -33,11 +33,12 @@ func (s *Store) atLength(ctx context.Context, f func(*tx) error) error {
 // ForgetEphemeral ends what a copy of the past must not bring back: sessions
 // and challenges, which may have been revoked or used since, queued messages,
 // whose codes are dead with them, the wait for receipts, which could queue such
-// messages again, and idempotency keys, which would replay sends of such codes.
+// messages again, idempotency keys, which would replay sends of such codes, and
+// what the nodes told each other.
 // Nobody else may use the store meanwhile.
 func (s *Store) ForgetEphemeral(ctx context.Context, now time.Time) error {
 	return s.atLength(ctx, func(t *tx) error {
-		t.exec(`TRUNCATE sessions, idempotency`)
+		t.exec(`TRUNCATE sessions, idempotency, notes, line_facts`)
 		t.exec(`UPDATE messages SET status = $2, due_at = NULL, leased_until = 0, updated_at = $1 WHERE due_at IS NOT NULL`,
 			micros(now), int16(store.MessageExpired))
 		t.exec(`UPDATE messages SET check_at = NULL, leased_until = 0 WHERE check_at IS NOT NULL`)

@@ -18,3 +18,7 @@ func (s *Store) StreamKey(phone store.PhoneID) string { return s.streamKey(phone
 func (s *Store) PhoneKey(client string, phone store.PhoneID) string { return s.phoneKey(client, phone) }
 
 func (s *Store) SessionKey(id store.SessionID) string { return s.sessionKey(id) }
+
+func (s *Store) NotesKeys(topic string) []string { return s.notesKeys(topic) }
+
+func (s *Store) LineKey(phone [16]byte) string { return s.lineKey(phone) }

@@ -30,7 +30,11 @@ type invocation struct {
 }
 
 // reading are the functions that change nothing that must be kept.
-var reading = map[string]bool{"known": true, "holds": true, "uses": true, "session_get": true, "backlog": true, "passed": true, "collect": true, "fence": true}
+var reading = map[string]bool{
+	"known": true, "holds": true, "uses": true, "session_get": true, "backlog": true, "passed": true, "collect": true, "fence": true,
+	// A note is put again before long, and a fact can be asked for again.
+	"notes_put": true, "notes_get": true, "line_put": true, "line_get": true,
+}
 
 func (s *Store) command(in *invocation) rueidis.Completed {
 	return s.client.B().Fcall().Function(libraryPrefix + in.function).Numkeys(int64(len(in.keys))).Key(in.keys...).Arg(in.args...).Build()

@@ -47,8 +47,22 @@ func (s *Store) sessionKey(id store.SessionID) string {
 	return s.key(id[len(id)-1], "s", string(id[:]))
 }
 
-func (s *Store) limitKey(key string) string {
+func (s *Store) limitKey(key string) string { return s.key(spreadPart(key), "l", key) }
+
+// notesKeys are the notes of a topic, and when they end.
+func (s *Store) notesKeys(topic string) []string {
+	part := spreadPart(topic)
+	return []string{s.key(part, "t", topic), s.key(part, "e", topic)}
+}
+
+// lineKey: the digest is evenly spread.
+func (s *Store) lineKey(phone [16]byte) string {
+	return s.key(phone[len(phone)-1], "f", string(phone[:]))
+}
+
+// spreadPart is the part of a name that is not spread by itself.
+func spreadPart(name string) byte {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(key)) // never fails
-	return s.key(byte(h.Sum32()), "l", key)
+	_, _ = h.Write([]byte(name)) // never fails
+	return byte(h.Sum32())
 }

@@ -513,6 +513,64 @@ local function passed(keys, args)
   return { 0, newest[1] }
 end
 
+-- kept is how long, in ms, to keep what ends at a time, however far that is: a note
+-- and a fact do no harm when a clock ran ahead.
+local function kept(now, til) return int(math.max(1, math.ceil((til - now) / 1000)) + SLACK) end
+
+-- The notes of a topic are a hash by their keys, of the time at which each was put, its
+-- end and its body, with bars between them; and a set of the keys by their ends.
+-- Keys of the functions: both.
+local FORGOTTEN = 100 -- notes at once
+
+-- notes_put stores notes (key, end, value), forgets some of those that ended long ago,
+-- and keeps the rest until the last one ends.
+local function notes_put(keys, args)
+  local now = tonumber(args[1])
+  for i = 2, #args, 3 do
+    redis.call('HSET', keys[1], args[i], args[i + 2])
+    redis.call('ZADD', keys[2], args[i + 1], args[i])
+  end
+  local gone = redis.call('ZRANGE', keys[2], '-inf', int(now - SLACK * 1000), 'BYSCORE', 'LIMIT', 0, FORGOTTEN)
+  for _, key in ipairs(gone) do
+    redis.call('HDEL', keys[1], key)
+    redis.call('ZREM', keys[2], key)
+  end
+  local last = redis.call('ZREVRANGE', keys[2], 0, 0, 'WITHSCORES')[2]
+  if not last then return 0 end
+  local ttl = kept(now, tonumber(last))
+  redis.call('PEXPIRE', keys[1], ttl)
+  redis.call('PEXPIRE', keys[2], ttl)
+  return 1
+end
+
+-- notes_get tells of the live notes that were put at a time or later: keys and values.
+local function notes_get(keys, args)
+  local now, since = numbers(args, 1, 2)
+  local all, out = redis.call('HGETALL', keys[1]), {}
+  for i = 1, #all, 2 do
+    local at, til = string.match(all[i + 1], '^(%-?%d+)|(%-?%d+)|')
+    if tonumber(til) > now and tonumber(at) >= since then
+      out[#out + 1] = all[i]
+      out[#out + 1] = all[i + 1]
+    end
+  end
+  return out
+end
+
+-- A fact of a line is an array: its end, the line's type, the source.
+local function line_put(keys, args)
+  local now, til = numbers(args, 1, 2)
+  redis.call('SET', keys[1], cmsgpack.pack({ til, args[3], args[4] }), 'PX', kept(now, til))
+  return 1
+end
+
+local function line_get(keys, args)
+  local raw = redis.call('GET', keys[1])
+  local fact = raw and cmsgpack.unpack(raw)
+  if not fact or fact[1] <= tonumber(args[1]) then return {} end
+  return { int(fact[1]), fact[2], fact[3] }
+end
+
 -- pad writes something durable.
 local function pad(keys)
   redis.call('SET', keys[1], '', 'PX', int(SLACK))
@@ -586,6 +644,10 @@ register('session_put', session_put)
 register('session_upgrade', session_upgrade)
 register('session_touch', session_touch)
 register('session_revoke', session_revoke, { 'allow-oom' })
+register('notes_put', notes_put)
+register('notes_get', notes_get, { 'no-writes' })
+register('line_put', line_put)
+register('line_get', line_get, { 'no-writes' })
 register('pad', pad)
 register('fence', function() return fence() end, { 'no-writes' })
 register('collect', collect, { 'allow-oom' })

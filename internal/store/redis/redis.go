@@ -1,6 +1,6 @@
 // Package redis is the engine of what expires, on Redis or Valkey: challenges,
-// limits, idempotency keys, sessions and the messages that were accepted a moment
-// ago. It stands in front of a ledger, the engine that keeps the rest.
+// limits, idempotency keys, sessions, notes, line types, and the messages that were
+// accepted a moment ago. It stands in front of a ledger, the engine that keeps the rest.
 //
 // Every step is one function of library.lua on one primary, and touches one key or
 // the keys of one phone, which share a slot. A step whose outcome is unknown is
@@ -29,8 +29,8 @@ import (
 // engine begins the detail of what goes wrong here.
 const engine = "redis"
 
-// Ledger is the engine behind: it keeps clients, signing keys, phones, users and the
-// message log.
+// Ledger is the engine behind: it keeps clients, signing keys, phones, users, the
+// message log, documents and events.
 type Ledger interface {
 	PhoneFacts(ctx context.Context, client string, primary store.PhoneID, former []store.PhoneID) (store.PhoneFacts, error)
 	OwnPhone(ctx context.Context, in store.Own) (store.UserID, error)
@@ -56,6 +56,11 @@ type Ledger interface {
 	Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
 	NewestMessage(ctx context.Context) (time.Time, error)
 	CodeKeyUses(ctx context.Context, now time.Time, version uint32) (int, error)
+
+	Document(ctx context.Context, name string, known int64) (store.Document, error)
+	PutDocument(ctx context.Context, d store.Document) error
+	AppendEvents(ctx context.Context, events []store.Event) error
+	Events(ctx context.Context, in store.EventQuery) ([]store.Event, error)
 
 	SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)
 	Ping(ctx context.Context) error

@@ -169,6 +169,8 @@ func (s *sending) recognize(ids []store.PhoneID, answers []answer) error {
 func (s *sending) decide(ctx context.Context) (out store.Started, keep bool, err error) {
 	var marked *fault.Error
 	switch {
+	case s.in.Refusal != nil:
+		marked = s.in.Refusal
 	case s.facts.OptedOut:
 		marked = fault.New(fault.OptedOut, "phone opted out")
 	case s.in.Now.Before(s.facts.BlockedUntil):

@@ -83,13 +83,16 @@ const forgetSlice = 5000
 // ForgetEphemeral ends what a copy of the past must not bring back: sessions
 // and challenges, which may have been revoked or used since, queued messages,
 // whose codes are dead with them, the wait for receipts, which could queue such
-// messages again, and idempotency keys, which would replay sends of such codes. It works in slices and is not atomic as a whole; nobody
-// else may use the store meanwhile.
+// messages again, idempotency keys, which would replay sends of such codes, and
+// what the nodes told each other. It works in slices and is not atomic as a whole;
+// nobody else may use the store meanwhile.
 func (s *Store) ForgetEphemeral(ctx context.Context, now time.Time) error {
 	recent := firstID(now.Add(-longestCode - idSkew))
 	for _, slice := range []string{ // parameters: now, the status, the first message whose code may live, limit
 		`DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions LIMIT ?4)`,
 		`DELETE FROM idempotency WHERE idempotency_key IN (SELECT idempotency_key FROM idempotency LIMIT ?4)`,
+		`DELETE FROM notes WHERE note_no IN (SELECT note_no FROM notes LIMIT ?4)`,
+		`DELETE FROM line_facts WHERE phone IN (SELECT phone FROM line_facts LIMIT ?4)`,
 		`UPDATE messages SET status = ?2, due_at = NULL, leased_until = 0, updated_at = ?1 WHERE message_id IN
 			(SELECT message_id FROM messages INDEXED BY messages_due WHERE due_at IS NOT NULL LIMIT ?4)`,
 		`UPDATE messages SET check_at = NULL, leased_until = 0 WHERE message_id IN

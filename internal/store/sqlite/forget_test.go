@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ func TestForgetEphemeral(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	share(t, s)
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
@@ -90,6 +92,7 @@ func TestForgetEphemeral(t *testing.T) {
 	if out, err := s.StartChallenge(t.Context(), again); err != nil || out.Replayed || out.Challenge.ID != again.Challenge.ID {
 		t.Errorf("a send with a key of before: %+v, %v", out, err)
 	}
+	shared(t, s)
 	// What is no moment's stays: the phone's user, and its owner's word.
 	if _, err := s.StartChallenge(t.Context(), send(signedIn.Phone)); err != nil {
 		t.Fatal(err)
@@ -105,6 +108,35 @@ func TestForgetEphemeral(t *testing.T) {
 	}
 	if err := sqlite.Check(t.Context(), path); err != nil {
 		t.Error(err)
+	}
+}
+
+// share writes something of everything that nodes share.
+func share(t *testing.T, s *sqlite.Store) {
+	t.Helper()
+	err := errors.Join(
+		s.PutNotes(t.Context(), now(), []store.Note{{Topic: "topic", Key: "key", At: now(), Until: now().Add(time.Hour)}}),
+		s.PutLineFacts(t.Context(), now(), []store.LineFact{{Phone: [16]byte{1}, Type: "mobile", Until: now().Add(time.Hour)}}),
+		s.PutDocument(t.Context(), store.Document{Name: "document", Revision: 1, UpdatedAt: now()}),
+		s.AppendEvents(t.Context(), []store.Event{{ID: store.NewEventID(), At: now(), Kind: "kind"}}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shared wants what was kept of it, and nothing that expires.
+func shared(t *testing.T, s *sqlite.Store) {
+	t.Helper()
+	notes, err := s.Notes(t.Context(), now(), "topic", time.Time{})
+	_, known, errFact := s.LineFact(t.Context(), now(), [16]byte{1})
+	d, errDocument := s.Document(t.Context(), "document", 0)
+	events, errEvents := s.Events(t.Context(), store.EventQuery{Limit: 10})
+	if err := errors.Join(err, errFact, errDocument, errEvents); err != nil {
+		t.Fatal(err)
+	}
+	if len(notes) != 0 || known || d.Revision != 1 || len(events) != 1 {
+		t.Errorf("%d notes, a fact %t, revision %d, %d events", len(notes), known, d.Revision, len(events))
 	}
 }
 

@@ -63,6 +63,7 @@ func (t *tx) receive(now time.Time, r *store.Receipt) (store.Applied, error) {
 	if err != nil {
 		return out, err
 	}
+	out.Phone = m.Phone
 	if r.OptOut {
 		if err := t.optOut(now, m.Phone); err != nil {
 			return out, err

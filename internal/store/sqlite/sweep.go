@@ -22,11 +22,13 @@ type sweeper struct {
 // which checks again, go through the writer.
 type sweepTable struct {
 	// scan selects (key, expired) after the cursor; parameters: the cursor, now,
-	// the oldest message to keep, limit.
+	// oldest, limit.
 	scan string
-	// remove deletes one row if it is still expired; parameters: the key,
-	// now, the oldest message to keep.
+	// remove deletes one row if it is still expired; parameters: the key, now,
+	// oldest.
 	remove string
+	// oldest is what is kept although it is no moment's; nil for oldestMessage.
+	oldest func(*store.Sweep) time.Time
 	// with delete what hangs on a row that was removed; parameter: its key.
 	with []string
 }
@@ -80,7 +82,26 @@ var sweepTables = [...]sweepTable{
 		remove: `DELETE FROM phones WHERE phone_id = ?1
 			AND last_send_at <= ?3 AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= ?2`,
 	},
+	{
+		scan: `SELECT CAST(note_no AS BLOB), ends_at <= ?2 FROM notes
+			WHERE note_no > CAST(?1 AS INTEGER) AND ?3 = ?3 ORDER BY note_no LIMIT ?4`,
+		remove: `DELETE FROM notes WHERE note_no = CAST(?1 AS INTEGER) AND ends_at <= ?2 AND ?3 = ?3`,
+	},
+	{
+		scan: `SELECT phone, ends_at <= ?2 FROM line_facts
+			WHERE phone > ?1 AND ?3 = ?3 ORDER BY phone LIMIT ?4`,
+		remove: `DELETE FROM line_facts WHERE phone = ?1 AND ends_at <= ?2 AND ?3 = ?3`,
+	},
+	{
+		scan: `SELECT event_id, at < ?3 FROM events
+			WHERE event_id > ?1 AND ?2 = ?2 ORDER BY event_id LIMIT ?4`,
+		remove: `DELETE FROM events WHERE event_id = ?1 AND ?2 = ?2 AND at < ?3`,
+		oldest: (*store.Sweep).OldestEvent,
+	},
 }
+
+// oldestMessage is when the oldest message was accepted that is still kept.
+func oldestMessage(in *store.Sweep) time.Time { return in.Now.Add(-max(in.KeepMessages, leastKept)) }
 
 // leastKept is how long a phone's row stays whatever the retention is: it holds
 // the logs of limits over a day.
@@ -96,7 +117,10 @@ func (s *Store) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, 
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
 	table := sweepTables[s.sweep.table]
-	now, oldest := in.Now, in.Now.Add(-max(in.KeepMessages, leastKept))
+	now, oldest := in.Now, oldestMessage(&in)
+	if table.oldest != nil {
+		oldest = table.oldest(&in)
+	}
 	var expired [][]byte
 	var last []byte
 	seen := 0

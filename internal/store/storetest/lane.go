@@ -26,6 +26,7 @@ func laneChecks() []check {
 		{name: "what is used up, and who is known, is there after reopening", run: lanesAreThereAgain, alone: true, needs: Durable},
 		{name: "racing guesses in lanes", run: raceLanes},
 		{name: "only phones that were verified", run: provenOnly},
+		{name: "a refusal that came with the send", run: refusedBefore},
 	}
 }
 
@@ -400,4 +401,28 @@ func provenOnly(t *testing.T, s *suite) {
 		Now: at(0), Client: s.client, Phone: verified, Sealed: []byte("s"), Mark: store.Mark{OptedOut: new(true)},
 	}))
 	s.refuse(t, held(verified, at(2*time.Minute)), fault.OptedOut)
+}
+
+// refusedBefore: what was refused before it came here is not sent and not charged, and
+// an accepted send is still repeated.
+func refusedBefore(t *testing.T, s *suite) {
+	phone := store.PhoneID(random())
+	in := s.keyed(phone, at(0), newIdempotency(at(day)))
+	in.Charges = []store.Charge{{Name: "client", OfClient: true, Key: phone.String(), Bucket: guard.Bucket{Burst: 1, Every: time.Hour}}}
+	why := &fault.Error{Kind: fault.LimitClient, Limit: "a budget", RetryAfter: time.Hour}
+	for _, key := range []*store.Idempotency{in.Idempotency, nil} {
+		refused := in
+		refused.Idempotency, refused.Refusal = key, why
+		if f := s.refuse(t, refused, fault.LimitClient); f.Limit != why.Limit || f.RetryAfter != why.RetryAfter {
+			t.Errorf("refused with %+v, want %+v", f, why)
+		}
+	}
+	s.start(t, in)
+	in.Refusal, in.Message = why, newMessage(at(0))
+	if out := s.start(t, in); !out.Replayed {
+		t.Errorf("a repetition: %+v", out)
+	}
+	if n := len(s.sent(t, phone)); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
 }

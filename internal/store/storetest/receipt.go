@@ -36,7 +36,10 @@ func (s *suite) apply(t tb, now time.Time, r store.Receipt, want store.ReceiptEf
 	t.Helper()
 	got, err := s.ApplyReceipts(context.Background(), now, []store.Receipt{r})
 	ok(t, "ApplyReceipts", err)
-	if len(got) != 1 || got[0] != (store.Applied{Message: of, Effect: want}) {
+	if len(got) == 1 && (got[0].Phone != store.PhoneID{}) != (want != store.ReceiptUnmatched && want != store.ReceiptDuplicate) {
+		t.Errorf("%s receipt of effect %d: phone %s", r.Status, want, got[0].Phone)
+	}
+	if len(got) != 1 || got[0].Message != of || got[0].Effect != want {
 		t.Fatalf("%s receipt: got %+v, want effect %d on %v", r.Status, got, want, of)
 	}
 }

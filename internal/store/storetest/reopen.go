@@ -14,6 +14,7 @@ func reopenChecks() []check {
 	return []check{
 		{name: "everything is there again", run: allIsThereAgain, alone: true, needs: Durable},
 		{name: "what is known of deliveries is there again", run: deliveriesAreThereAgain, alone: true, needs: Durable},
+		{name: "documents and events are there again", run: recordsAreThereAgain, alone: true, needs: Durable},
 		{name: "a closed store answers nothing", run: closedAnswersNothing},
 		{name: "ping", run: func(t *testing.T, s *suite) { ok(t, "Ping", s.Ping(t.Context())) }},
 	}
@@ -101,6 +102,18 @@ func deliveriesAreThereAgain(t *testing.T, s *suite) {
 	s.none(t, at(time.Minute))
 }
 
+func recordsAreThereAgain(t *testing.T, s *suite) {
+	events := s.happened(t, at(0), "a", "b.c", "b.d")
+	d := store.Document{Name: "settings", Revision: 1, UpdatedAt: at(0), Body: []byte("first")}
+	ok(t, "PutDocument", s.PutDocument(t.Context(), d))
+	d.Revision, d.UpdatedAt, d.Body = 2, at(time.Hour), []byte("second")
+	ok(t, "PutDocument", s.PutDocument(t.Context(), d))
+	s.reopen(t)
+	s.document(t, d)
+	s.events(t, store.EventQuery{Limit: 10}, events...)
+	refusal(t, "PutDocument", s.PutDocument(t.Context(), d), fault.Conflict)
+}
+
 func closedAnswersNothing(t *testing.T, s *suite) {
 	closed := s.engine.open(t)
 	phone := store.PhoneID(random())
@@ -119,5 +132,17 @@ func closedAnswersNothing(t *testing.T, s *suite) {
 	refusal(t, "RecordVerified", err, fault.Unavailable)
 	_, err = closed.Message(t.Context(), random())
 	refusal(t, "Message", err, fault.Unavailable)
+	refusal(t, "PutNotes", closed.PutNotes(t.Context(), at(0), []store.Note{note("t", "k", 0, time.Hour, "")}), fault.Unavailable)
+	_, err = closed.Notes(t.Context(), at(0), "t", time.Time{})
+	refusal(t, "Notes", err, fault.Unavailable)
+	refusal(t, "PutLineFacts", closed.PutLineFacts(t.Context(), at(0), []store.LineFact{{Until: at(day)}}), fault.Unavailable)
+	_, _, err = closed.LineFact(t.Context(), at(0), random())
+	refusal(t, "LineFact", err, fault.Unavailable)
+	_, err = closed.Document(t.Context(), "d", 0)
+	refusal(t, "Document", err, fault.Unavailable)
+	refusal(t, "PutDocument", closed.PutDocument(t.Context(), store.Document{Name: "d", Revision: 1}), fault.Unavailable)
+	refusal(t, "AppendEvents", closed.AppendEvents(t.Context(), []store.Event{{ID: random()}}), fault.Unavailable)
+	_, err = closed.Events(t.Context(), store.EventQuery{Limit: 1})
+	refusal(t, "Events", err, fault.Unavailable)
 	ok(t, "Close again", closed.Close())
 }

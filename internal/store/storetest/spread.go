@@ -103,6 +103,38 @@ func (s *spread) Message(ctx context.Context, id store.MessageID) (store.Message
 	return s.next().Message(ctx, id)
 }
 
+func (s *spread) PutNotes(ctx context.Context, now time.Time, notes []store.Note) error {
+	return s.next().PutNotes(ctx, now, notes)
+}
+
+func (s *spread) Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error) {
+	return s.next().Notes(ctx, now, topic, since)
+}
+
+func (s *spread) PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error {
+	return s.next().PutLineFacts(ctx, now, facts)
+}
+
+func (s *spread) LineFact(ctx context.Context, now time.Time, phone [16]byte) (store.LineFact, bool, error) {
+	return s.next().LineFact(ctx, now, phone)
+}
+
+func (s *spread) Document(ctx context.Context, name string, known int64) (store.Document, error) {
+	return s.next().Document(ctx, name, known)
+}
+
+func (s *spread) PutDocument(ctx context.Context, d store.Document) error {
+	return s.next().PutDocument(ctx, d)
+}
+
+func (s *spread) AppendEvents(ctx context.Context, events []store.Event) error {
+	return s.next().AppendEvents(ctx, events)
+}
+
+func (s *spread) Events(ctx context.Context, q store.EventQuery) ([]store.Event, error) {
+	return s.next().Events(ctx, q)
+}
+
 func (s *spread) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error) {
 	return s.nodes[0].SweepExpired(ctx, in)
 }

@@ -60,6 +60,20 @@ type (
 		Messages(ctx context.Context, in store.MessageQuery) (store.MessagePage, error)
 		Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
 	}
+	// Notes are what nodes leave for each other, and what was looked up of lines.
+	Notes interface {
+		PutNotes(ctx context.Context, now time.Time, notes []store.Note) error
+		Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
+		PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error
+		LineFact(ctx context.Context, now time.Time, phone [16]byte) (store.LineFact, bool, error)
+	}
+	// Records are what all nodes read and few write, and what an operator may ask for.
+	Records interface {
+		Document(ctx context.Context, name string, known int64) (store.Document, error)
+		PutDocument(ctx context.Context, d store.Document) error
+		AppendEvents(ctx context.Context, events []store.Event) error
+		Events(ctx context.Context, q store.EventQuery) ([]store.Event, error)
+	}
 	// Upkeep is what the process that owns the store needs.
 	Upkeep interface {
 		SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)
@@ -75,6 +89,8 @@ type (
 		Queue
 		Feedback
 		Log
+		Notes
+		Records
 		Upkeep
 	}
 )
@@ -130,6 +146,10 @@ func Run(t *testing.T, e Engine) {
 		{"verified", verifiedChecks()},
 		{"message list", listChecks()},
 		{"message query", queryChecks()},
+		{"note", noteChecks()},
+		{"line fact", lineFactChecks()},
+		{"document", documentChecks()},
+		{"event", eventChecks()},
 		{"sweep", sweepChecks()},
 		{"reopen", reopenChecks()},
 		{"concurrency", concurrencyChecks()},

@@ -21,25 +21,33 @@ func sweepChecks() []check {
 		{name: "a receipt that matches nothing goes after a day", run: sweepEarly, alone: true},
 		{name: "a verified phone is kept", run: sweepKeepsVerified, alone: true},
 		{name: "failures outlive the challenge", run: sweepKeepsFailures, alone: true},
+		{name: "notes and facts of lines go with their end", run: sweepsNotes, alone: true, needs: CountedSweep},
+		{name: "events go when they are old, or never", run: sweepsEvents, alone: true},
+		{name: "documents stay", run: sweepKeepsDocuments, alone: true},
 	}
 }
 
 // round sweeps until a round is done and returns what it removed.
 func (s *suite) round(t tb, now time.Time, limit int) int {
 	t.Helper()
+	return s.roundOf(t, store.Sweep{Now: now, KeepMessages: keep, Limit: limit})
+}
+
+func (s *suite) roundOf(t tb, in store.Sweep) int {
+	t.Helper()
 	removed := 0
 	for range 10_000 {
-		out, err := s.SweepExpired(context.Background(), store.Sweep{Now: now, KeepMessages: keep, Limit: limit})
+		out, err := s.SweepExpired(context.Background(), in)
 		ok(t, "SweepExpired", err)
-		if out.Removed < 0 || out.Removed > limit {
-			t.Fatalf("a slice of %d removed %d rows", limit, out.Removed)
+		if out.Removed < 0 || out.Removed > in.Limit {
+			t.Fatalf("a slice of %d removed %d rows", in.Limit, out.Removed)
 		}
 		removed += out.Removed
 		if out.Done {
 			return removed
 		}
 	}
-	t.Fatalf("a round of slices of %d does not end", limit)
+	t.Fatalf("a round of slices of %d does not end", in.Limit)
 	return 0
 }
 
@@ -218,4 +226,58 @@ func sweepKeepsFailures(t *testing.T, s *suite) {
 	if f := s.refuse(t, in, fault.LimitOTP); f.RetryAfter != time.Second {
 		t.Errorf("the wait is %v, want 1s", f.RetryAfter)
 	}
+}
+
+func sweepsNotes(t *testing.T, s *suite) {
+	const n = 7
+	put := func(until time.Duration) {
+		t.Helper()
+		var notes []store.Note
+		var facts []store.LineFact
+		for i := range n {
+			notes = append(notes, note("topic", fmt.Sprint("key ", i), 0, until+time.Duration(i), "body"))
+			facts = append(facts, store.LineFact{Phone: [16]byte{byte(i + 1)}, Type: "mobile", Source: "s", Until: at(until + time.Duration(i))})
+		}
+		ok(t, "PutNotes", s.PutNotes(t.Context(), at(0), notes))
+		ok(t, "PutLineFacts", s.PutLineFacts(t.Context(), at(0), facts))
+	}
+	for _, limit := range []int{1, 3, 1000} {
+		put(time.Minute)
+		put(time.Hour) // in the place of those
+		if got := s.round(t, at(time.Hour-time.Microsecond), limit); got != 0 {
+			t.Errorf("by %d: %d rows were removed alive", limit, got)
+		}
+		s.notes(t, at(0), "topic", time.Time{}, "key 0", "key 1", "key 2", "key 3", "key 4", "key 5", "key 6")
+		if got := s.round(t, at(time.Hour), limit); got != 2*n {
+			t.Errorf("by %d: %d rows were removed, want %d", limit, got, 2*n)
+		}
+		s.notes(t, at(0), "topic", time.Time{})
+		if _, found, err := s.LineFact(t.Context(), at(0), [16]byte{1}); found || err != nil {
+			t.Errorf("a fact is still there, %v", err)
+		}
+	}
+}
+
+func sweepsEvents(t *testing.T, s *suite) {
+	old, recent := s.happened(t, at(0), "a", "b", "c"), s.happened(t, at(time.Hour), "a", "b")
+	all := append(recent, old...)
+	in := store.Sweep{Now: at(1000 * day), KeepMessages: keep, Limit: 2}
+	s.roundOf(t, in)
+	s.events(t, store.EventQuery{Limit: 10}, all...)
+	in.KeepEvents = 1000 * day
+	s.roundOf(t, in)
+	s.events(t, store.EventQuery{Limit: 10}, all...)
+	in.Now = at(1000*day + time.Microsecond)
+	if got := s.roundOf(t, in); got != len(old) {
+		t.Errorf("%d rows were removed, want %d", got, len(old))
+	}
+	s.events(t, store.EventQuery{Limit: 10}, recent...)
+	s.events(t, store.EventQuery{Limit: 10, Kind: "a"}, recent[1])
+}
+
+func sweepKeepsDocuments(t *testing.T, s *suite) {
+	d := store.Document{Name: "d", Revision: 1, UpdatedAt: at(0), Body: []byte("x")}
+	ok(t, "PutDocument", s.PutDocument(t.Context(), d))
+	s.roundOf(t, store.Sweep{Now: at(1000 * day), KeepMessages: keep, KeepEvents: day, Limit: 2})
+	s.document(t, d)
 }

@@ -1,0 +1,158 @@
+package fraud
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// past is what is kept of a client over a restart.
+type past struct {
+	Since int64      `json:"since"`
+	Asked [2]float64 `json:"asked"`
+	Used  [2]float64 `json:"used"`
+	All   [2]float64 `json:"all"`
+	// Hours are those of the profile.
+	Hours [][2]float64 `json:"hours"`
+	// Levels are scope, id, sum and time of the keys that are used enough.
+	Levels [][4]float64 `json:"levels,omitempty"`
+	// Wide are those whose id does not fit into a float64.
+	Wide map[string][2]float64 `json:"digests,omitempty"`
+}
+
+// keptLevel is from which sum on a key's history outlives a restart: less tells
+// hardly anything.
+const keptLevel = 1.5
+
+func (f *faded) pair() [2]float64 { return [2]float64{float64(f.sum), float64(f.at)} }
+
+func fadedOf(p [2]float64) faded { return faded{sum: float32(p[0]), at: uint32(p[1])} }
+
+// Past returns the history of each client, for Recall after a restart.
+func (g *Guard) Past(now time.Time) map[string][]byte {
+	out := make(map[string][]byte)
+	for _, c := range g.all() {
+		if raw := c.past(g, now.Unix()); raw != nil {
+			out[c.name] = raw
+		}
+	}
+	return out
+}
+
+func (c *client) past(g *Guard, now int64) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := &c.history
+	if h.since == 0 {
+		return nil
+	}
+	p := past{Since: h.since, Asked: h.asked.pair(), Used: h.used.pair(), All: h.all.pair(), Wide: make(map[string][2]float64)}
+	for i := range h.hours {
+		p.Hours = append(p.Hours, h.hours[i].pair())
+	}
+	for k, cl := range c.cells {
+		switch {
+		case cl.level.value(now, g.cfg.History) < keptLevel:
+		case k.Scope == Exchange || k.Scope == Block:
+			p.Levels = append(p.Levels, [4]float64{float64(k.Scope), float64(k.ID), float64(cl.level.sum), float64(cl.level.at)})
+		default:
+			p.Wide[fmt.Sprintf("%d:%x", k.Scope, k.ID)] = cl.level.pair()
+		}
+	}
+	slices.SortFunc(p.Levels, func(a, b [4]float64) int { return slices.Compare(a[:], b[:]) })
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return nil // finite numbers can be written
+	}
+	return raw
+}
+
+// Recall takes over the history of a client as Past told it. What was counted since
+// stays where it is more.
+func (g *Guard) Recall(clientID string, raw []byte) error {
+	var p past
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return fmt.Errorf("fraud: history of %s: %w", clientID, err)
+	}
+	c := g.client(clientID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := &c.history
+	if h.since == 0 || p.Since < h.since {
+		h.since = p.Since
+	}
+	h.asked, h.used, h.all = fadedOf(p.Asked), fadedOf(p.Used), fadedOf(p.All)
+	for i := range min(len(p.Hours), hoursOfWeek) {
+		h.hours[i] = fadedOf(p.Hours[i])
+	}
+	for _, l := range p.Levels {
+		c.recall(Key{Scope(l[0]), uint64(l[1])}, fadedOf([2]float64{l[2], l[3]}))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Wide)) {
+		var k Key
+		if n, err := fmt.Sscanf(name, "%d:%x", &k.Scope, &k.ID); err == nil && n == 2 {
+			c.recall(k, fadedOf(p.Wide[name]))
+		}
+	}
+	return nil
+}
+
+func (c *client) recall(k Key, level faded) {
+	cl := c.cells[k]
+	if cl == nil {
+		cl = &cell{}
+		c.cells[k] = cl
+	}
+	if level.sum > cl.level.sum {
+		cl.level = level
+	}
+}
+
+// Hold puts a decision in force that another node made, or that was made before a
+// restart. A later one for the same key stays. One that has ended already counts as
+// a strike.
+func (g *Guard) Hold(d Decision) {
+	c := g.client(d.Client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.Key.Scope == Client {
+		c.alarmed = max(c.alarmed, d.Until.Unix())
+		return
+	}
+	if h := c.holds[d.Key]; h == nil || h.At.Before(d.At) {
+		c.hold(d)
+	}
+}
+
+// Release ends a hold that was made until a time, and forgets that there was one. It
+// tells whether there was.
+func (g *Guard) Release(clientID string, k Key, made time.Time) bool {
+	c := g.client(clientID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.holds[k]
+	if h == nil || h.At.After(made) {
+		return false
+	}
+	delete(c.holds, k)
+	c.holding.Store(int32(len(c.holds)))
+	return true
+}
+
+// Holds lists what is held back at a time, the latest first.
+func (g *Guard) Holds(now time.Time) []Decision {
+	var out []Decision
+	for _, c := range g.all() {
+		c.mu.Lock()
+		for _, h := range c.holds {
+			if now.Before(h.Until) {
+				out = append(out, h.Decision)
+			}
+		}
+		c.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b Decision) int { return b.At.Compare(a.At) })
+	return out
+}
