@@ -2,6 +2,7 @@ package screening
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"codeword/internal/guard/fraud"
@@ -24,9 +25,11 @@ const actor = "service"
 
 // HoldData is what is told of a decision.
 type HoldData struct {
-	Scope   string         `json:"scope"`
-	Name    string         `json:"name,omitempty"`
-	ID      uint64         `json:"id,string"`
+	Scope string `json:"scope"`
+	Name  string `json:"name,omitempty"`
+	ID    uint64 `json:"id,string"`
+	// Wider is the id of the key around it; 0 for none.
+	Wider   uint64         `json:"wider,omitempty,string"`
 	At      time.Time      `json:"at"`
 	Until   time.Time      `json:"until"`
 	Strikes int            `json:"strikes"`
@@ -44,7 +47,7 @@ func (s *Screen) holdData(d *fraud.Decision) HoldData {
 		mode = tenant.GuardEnforce
 	}
 	return HoldData{
-		Scope: d.Key.Scope.String(), Name: d.Name, ID: d.Key.ID, At: d.At, Until: d.Until, Strikes: d.Strikes,
+		Scope: d.Key.Scope.String(), Name: d.Name, ID: d.Key.ID, Wider: d.Wider.ID, At: d.At, Until: d.Until, Strikes: d.Strikes,
 		Mode: mode, Reasons: d.Reasons, Numbers: d.Numbers,
 	}
 }
@@ -60,7 +63,40 @@ func (h *HoldData) Decision(client string) fraud.Decision {
 			d.Key.Scope = scope
 		}
 	}
+	switch {
+	case h.Wider == 0:
+	case d.Key.Scope == fraud.Block:
+		d.Wider = fraud.Key{Scope: fraud.Exchange, ID: h.Wider}
+	case d.Key.Scope == fraud.Address:
+		d.Wider = fraud.Key{Scope: fraud.Network, ID: h.Wider}
+	}
 	return d
+}
+
+// publicName is a decision's name where it is kept for long or logged: of an address
+// only its network is told, and of a block only its exchange, since other lines have
+// the last digits.
+func publicName(d *fraud.Decision) string {
+	switch d.Key.Scope {
+	case fraud.Block:
+		return d.Name[:min(len(d.Name), len("+1206555"))]
+	case fraud.Address:
+		a, err := netip.ParseAddr(d.Name)
+		if err != nil {
+			return ""
+		}
+		bits := 64
+		if a.Is4() {
+			bits = 24
+		}
+		p, err := a.Prefix(bits)
+		if err != nil {
+			return ""
+		}
+		return p.String()
+	default:
+		return d.Name
+	}
 }
 
 func (s *Screen) decisionEvent(d *fraud.Decision) store.Event {
@@ -68,7 +104,9 @@ func (s *Screen) decisionEvent(d *fraud.Decision) store.Event {
 	if d.Key.Scope == fraud.Client {
 		kind = eventAlarm
 	}
-	return s.event(d.At, d.Client, kind, s.holdData(d))
+	data := s.holdData(d)
+	data.Name = publicName(d)
+	return s.event(d.At, d.Client, kind, data)
 }
 
 func (s *Screen) event(at time.Time, client, kind string, data any) store.Event {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,8 +30,8 @@ const (
 	// pages is how many pages of a node are kept: who has not read one by the time
 	// that it is overwritten has missed it.
 	pages = 16
-	// overlap is how far back notes are read again, since clocks differ.
-	overlap = 10 * time.Second
+	// overlap is how far back notes are read again: so much may clocks differ.
+	overlap = 2 * time.Minute
 	// pastEvery is how often the history is saved, pastLife how long it is kept.
 	pastEvery = 5 * time.Minute
 	pastLife  = 60 * 24 * time.Hour
@@ -114,6 +115,9 @@ func (s *Screen) Exchange(ctx context.Context) {
 	if err == nil {
 		err = s.record(ctx)
 	}
+	if err == nil && now.Sub(s.exchange.saved) >= pastEvery {
+		err = s.save(ctx, now)
+	}
 	switch failed := err != nil; {
 	case failed && !s.exchange.failing:
 		s.cfg.Log.WarnContext(ctx, "screening: this node knows of its own sends alone", "error", err)
@@ -153,11 +157,6 @@ func (s *Screen) tell(ctx context.Context, now time.Time) error {
 			put(topicHolds, holdKey(d.Client, d.Key), body, d.Until.Sub(now)+s.forget())
 		}
 	}
-	if now.Sub(x.saved) >= pastEvery {
-		for client, raw := range s.guard.Past(now) {
-			put(topicPast, client, raw, pastLife)
-		}
-	}
 	if len(notes) == 0 {
 		return nil
 	}
@@ -171,10 +170,20 @@ func (s *Screen) tell(ctx context.Context, now time.Time) error {
 		return err
 	}
 	x.unsent = nil
-	if now.Sub(x.saved) >= pastEvery {
-		x.saved = now
-	}
 	return nil
+}
+
+// save keeps the histories for a restart. They can be large, so each goes by itself and
+// after all else; what fails is tried again when the next is due.
+func (s *Screen) save(ctx context.Context, now time.Time) error {
+	s.exchange.saved = now
+	var errs []error
+	for client, raw := range s.guard.Past(now) {
+		errs = append(errs, s.cfg.Notes.PutNotes(ctx, now, []store.Note{{
+			Topic: topicPast, Key: client, At: now, Until: now.Add(pastLife), Body: raw,
+		}}))
+	}
+	return errors.Join(errs...)
 }
 
 // forget is how long a hold is remembered after its end.
@@ -228,7 +237,7 @@ func (s *Screen) merge(ctx context.Context, notes []store.Note) {
 		return cmp.Or(strings.Compare(a.node, b.node), cmp.Compare(a.n, b.n))
 	})
 	for _, p := range fresh {
-		if err := s.guard.Merge(p.body); err != nil {
+		if err := s.guard.Merge(s.cfg.Now(), p.body); err != nil {
 			s.cfg.Log.WarnContext(ctx, "fraud guard: counts of another node cannot be read", "node", p.node, "error", err)
 		}
 		s.exchange.seen[p.node] = p.n
@@ -273,6 +282,9 @@ func (s *Screen) readHolds(ctx context.Context, now, since time.Time) error {
 			continue
 		}
 		d := h.Decision(client)
+		if d.Key.Scope == 0 {
+			continue // of a newer version
+		}
 		if h.Released {
 			s.guard.Release(client, d.Key, h.At)
 			continue

@@ -145,7 +145,7 @@ func (s *Screen) Screen(in *Send) Verdict {
 		}
 		if d, held := s.guard.Check(&v.send); held {
 			v.ProvenOnly = set.FraudGuard == tenant.GuardEnforce && !s.cfg.Free(in.Client)
-			v.Why = "the guard holds back " + d.Key.Scope.String() + " " + d.Name
+			v.Why = "the guard holds back " + d.Key.Scope.String() + " " + publicName(&d)
 			s.cfg.Metrics.Held(d.Key.Scope.String(), v.ProvenOnly)
 		}
 	}
@@ -229,9 +229,8 @@ func (s *Screen) Recorded(m *store.Message, o *store.Outcome) {
 			delta += d.PriceMicros // it was taken
 		}
 	}
-	ended := o.Status != store.MessageQueued
-	if len(m.Tried) == 0 && (len(o.Dispatches) > 0 || ended) {
-		delta -= s.cfg.Price(c) // what was reserved
+	if m.Status == store.MessageQueued && len(m.Taken) == 0 && o.Status != store.MessageQueued {
+		delta -= s.cfg.Price(c) // what was reserved: the message's fate is known
 	}
 	s.meter.Add(m.Client, s.cfg.Now(), delta)
 }
@@ -245,7 +244,7 @@ func (s *Screen) Holds() []fraud.Decision { return s.guard.Holds(s.cfg.Now()) }
 // decided notes decisions, to be stored and told soon.
 func (s *Screen) decided(made []fraud.Decision) {
 	s.mu.Lock()
-	s.decisions = append(s.decisions, made...)
+	s.decisions = append(s.decisions, made[:min(len(made), max(0, maxDecisions-len(s.decisions)))]...)
 	for i := range made {
 		s.keep(s.decisionEvent(&made[i]))
 	}
@@ -253,10 +252,13 @@ func (s *Screen) decided(made []fraud.Decision) {
 	for i := range made {
 		d := &made[i]
 		s.cfg.Metrics.Decided(d.Key.Scope.String())
-		s.cfg.Log.Warn("fraud guard: "+verb(d), "client", d.Client, "scope", d.Key.Scope.String(), "name", d.Name,
+		s.cfg.Log.Warn("fraud guard: "+verb(d), "client", d.Client, "scope", d.Key.Scope.String(), "name", publicName(d),
 			"until", d.Until, "strikes", d.Strikes, "reasons", fmt.Sprint(d.Reasons), "numbers", d.Numbers)
 	}
 }
+
+// maxDecisions bounds the decisions that wait for a store that is down.
+const maxDecisions = 10_000
 
 func verb(d *fraud.Decision) string {
 	if d.Key.Scope == fraud.Client {

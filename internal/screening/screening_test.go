@@ -322,11 +322,14 @@ func TestOutcomes(t *testing.T) {
 		s := newService(t, `{}`)
 		n := s.node("a")
 		_, id := s.send(n, "+12065550000")
-		m := store.Message{Client: "c", Phone: id}
+		m := store.Message{Client: "c", Phone: id, Status: store.MessageQueued}
 		for i := range tt.outcomes {
 			n.Recorded(&m, &tt.outcomes[i])
+			m.Status = tt.outcomes[i].Status
 			for _, d := range tt.outcomes[i].Dispatches {
-				m.Tried = append(m.Tried, d.Route)
+				if m.Tried = append(m.Tried, d.Route); d.Status == store.MessageSent {
+					m.Taken = append(m.Taken, d.Route)
+				}
 			}
 		}
 		if got := n.Spent("c", s.now).Day; got != tt.want {

@@ -8,29 +8,35 @@ import (
 // counts are what is counted, of one key in one slot of time. Whatever becomes of a
 // challenge is counted in the slot in which it began.
 type counts struct {
-	Sends     uint32 // messages
-	Fresh     uint32 // challenges begun
-	Delivered uint32
-	Failed    uint32
-	Verified  uint32
+	Sends uint32 // messages
+	Fresh uint32 // challenges begun
+	// Again are messages that repeated one of those, at most maxAgain of each;
+	// Cleared are those of them whose challenge was used, or failed, after all.
+	Again, Cleared uint32
+	Delivered      uint32
+	Failed         uint32
+	Verified       uint32
 }
 
 func (c *counts) add(o counts) {
 	c.Sends += o.Sends
 	c.Fresh += o.Fresh
+	c.Again += o.Again
+	c.Cleared += o.Cleared
 	c.Delivered += o.Delivered
 	c.Failed += o.Failed
 	c.Verified += o.Verified
 }
 
-// open is how many challenges could still be used, or could have been.
-func (c *counts) open() uint32 {
-	gone := c.Failed + c.Verified
-	if gone > c.Fresh {
-		return 0
-	}
-	return c.Fresh - gone
-}
+// open is how many challenges could still be used, or could have been, and how many
+// times they were repeated.
+func (c *counts) open() uint32 { return less(c.Fresh, c.Failed+c.Verified) + c.again() }
+
+// again is how many messages repeated challenges that are open.
+func (c *counts) again() uint32 { return less(c.Again, c.Cleared) }
+
+// less is a-b, or 0.
+func less(a, b uint32) uint32 { return a - min(a, b) }
 
 // slot is a slot of time.
 type slot struct {
@@ -112,14 +118,26 @@ func (c *cell) discount(other *cell) {
 		}
 		if j < len(other.slots) && other.slots[j].at == s.at {
 			o := other.slots[j].counts
-			s.counts.Sends -= min(s.counts.Sends, o.Sends)
+			s.counts.Sends = less(s.counts.Sends, o.Sends)
 			c.fresh -= int(min(s.counts.Fresh, o.Fresh))
-			s.counts.Fresh -= min(s.counts.Fresh, o.Fresh)
-			s.counts.Delivered -= min(s.counts.Delivered, o.Delivered)
-			s.counts.Failed -= min(s.counts.Failed, o.Failed)
-			s.counts.Verified -= min(s.counts.Verified, o.Verified)
+			s.counts.Fresh = less(s.counts.Fresh, o.Fresh)
+			s.counts.Again = less(s.counts.Again, o.Again)
+			s.counts.Cleared = less(s.counts.Cleared, o.Cleared)
+			s.counts.Delivered = less(s.counts.Delivered, o.Delivered)
+			s.counts.Failed = less(s.counts.Failed, o.Failed)
+			s.counts.Verified = less(s.counts.Verified, o.Verified)
 		}
 	}
+}
+
+// cut drops the slots after last, which a clock that was set back left in the future.
+func (c *cell) cut(last int32) {
+	n := len(c.slots)
+	for n > 0 && c.slots[n-1].at > last {
+		c.fresh -= int(c.slots[n-1].counts.Fresh)
+		n--
+	}
+	c.slots = c.slots[:n]
 }
 
 // odds are the terms of the likelihood ratio of pumping against honest use, for one
@@ -179,6 +197,21 @@ func (c *cell) run(now int32, o *odds) run {
 	}
 	if r.evidence < 0 {
 		return run{from: now}
+	}
+	return r
+}
+
+// recent is all that was counted from a slot on, whatever it says.
+func (c *cell) recent(now, from int32, o *odds) run {
+	r := run{from: now}
+	for i := len(c.slots) - 1; i >= 0 && c.slots[i].at >= from; i-- {
+		s := &c.slots[i]
+		if age := now - s.at; age >= 0 && int(age) < len(o.unused) {
+			r.evidence += float64(s.counts.Verified)*o.used + float64(s.counts.open())*o.unused[age]
+		}
+		r.counts.add(s.counts)
+		r.spread |= s.spread
+		r.from = s.at
 	}
 	return r
 }

@@ -103,8 +103,11 @@ type client struct {
 	name  string
 	total cell
 	cells map[Key]*cell
-	// slots is how many the cells have together.
-	slots int
+	// slots is how many the cells have together, loose how many of the cells are of
+	// addresses, networks and devices, of which there can be any number.
+	slots, loose int
+	// latest is the slot of the latest send.
+	latest int32
 	// recent and former are the challenges whose codes may still be used, by phone.
 	recent, former map[uint64]trace
 	turned         int64
@@ -115,32 +118,12 @@ type client struct {
 	history history
 	// alarmed is until when the client counts as under attack.
 	alarmed int64
-	// surge is how many times the usual volume the client has, at least 1.
+	// surge is how many times the usual volume the client has, at least 1; grown is
+	// since when it is a multiple.
 	surge float64
+	grown int64
 	// news is what other nodes have to be told.
 	news *news
-}
-
-// trace is where a challenge was counted, so that its code is counted there, too: the
-// ids of its keys by their scopes; 0 where it has none.
-type trace struct {
-	slot int32
-	ids  [maxKeys]uint64
-}
-
-// scopes are those of a send's keys, in the order in which they are judged: the
-// narrower before the wider.
-var scopes = [maxKeys]Scope{Block, Exchange, Address, Network, Device}
-
-const maxKeys = 5
-
-func (t *trace) keys() (keys [maxKeys]Key) {
-	for i, id := range t.ids {
-		if id != 0 {
-			keys[i] = Key{scopes[i], id}
-		}
-	}
-	return keys
 }
 
 // client returns what is known of a client, making room for a new one.
@@ -211,7 +194,7 @@ func (g *Guard) Check(s *Send) (Decision, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range keys {
-		if h := c.holds[k]; h != nil && s.At.Before(h.Until) {
+		if h := c.holds[k]; k.Scope != 0 && h != nil && s.At.Before(h.Until) && !h.usual(s.At) {
 			h.Refused++
 			return h.Decision, true
 		}
@@ -229,9 +212,9 @@ func (g *Guard) Sent(s *Send, fresh bool) []Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.history.begin(s.At.Unix())
-	fresh = fresh && c.remember(s, slot, &keys, g.cfg.MaxTraces)
+	c.keepTime(g, s.At, slot)
 	add := counts{Sends: 1}
-	if fresh {
+	if fresh && c.remember(s, slot, &keys, g.cfg.MaxTraces) {
 		add.Fresh = 1
 	}
 	c.count(g, Key{Scope: Client}, slot, add, 0)
@@ -240,10 +223,39 @@ func (g *Guard) Sent(s *Send, fresh bool) []Decision {
 			c.count(g, k, slot, add, spreadOf(i, s, &keys))
 		}
 	}
-	if s.Safe || !fresh {
+	if !fresh {
+		c.repeat(g, s.Phone)
+	}
+	if s.Safe {
 		return nil
 	}
 	return c.judge(g, s, &keys)
+}
+
+// jump is how far back a clock has to go to be noticed, in slots.
+const jump = 12
+
+// keepTime notices a clock that was set back: what it left in the future would hide
+// the present, and outlast its time.
+func (c *client) keepTime(g *Guard, now time.Time, slot int32) {
+	if slot+jump < c.latest {
+		for _, cl := range c.cells {
+			before := len(cl.slots)
+			cl.cut(slot)
+			c.slots += len(cl.slots) - before
+		}
+		c.total.cut(slot)
+		c.turned = min(c.turned, now.Unix())
+		c.alarmed = min(c.alarmed, now.Add(g.cfg.AlarmFor).Unix())
+		c.history.since = min(c.history.since, now.Unix())
+		for _, h := range c.holds {
+			if most := now.Add(g.cfg.holdFor(h.Strikes)); h.Until.After(most) {
+				h.Until = most
+			}
+		}
+		c.latest = slot
+	}
+	c.latest = max(c.latest, slot)
 }
 
 // spreadOf is which bit tells that several different ones are behind a key: the
@@ -259,95 +271,6 @@ func spreadOf(i int, s *Send, keys *[maxKeys]Key) uint64 {
 	}
 }
 
-// remember keeps where the challenge is counted. It fails when there are too many;
-// such a send is no evidence, since its code could not be counted.
-func (c *client) remember(s *Send, slot int32, keys *[maxKeys]Key, limit int) bool {
-	if now := s.At.Unix(); now-c.turned >= int64(traceLife/time.Second) {
-		c.former, c.recent, c.turned = c.recent, make(map[uint64]trace, len(c.recent)), now
-	}
-	if len(c.recent) >= limit {
-		return false
-	}
-	t := trace{slot: slot}
-	for i, k := range keys {
-		t.ids[i] = k.ID
-	}
-	c.recent[s.Phone] = t
-	return true
-}
-
-// traceLife is how long a code may be used, at most, after it was sent.
-const traceLife = 16 * time.Minute
-
-// Fate is what became of a message or its code.
-type Fate uint8
-
-// The fates.
-const (
-	Verified  Fate = iota + 1 // the code was used
-	Delivered                 // a receipt says that it arrived
-	Failed                    // it was rejected, or given up
-)
-
-// Note tells what became of a phone's latest challenge. On the node that accepted
-// the send it counts; others pass it on (see Page).
-//
-// The client is empty for one that is not known; the digests of two clients' phones
-// are not alike.
-func (g *Guard) Note(clientID string, phone uint64, fate Fate) {
-	clients := g.all()
-	if clientID != "" {
-		clients = []*client{g.client(clientID)}
-	}
-	for _, c := range clients {
-		c.mu.Lock()
-		known := c.note(g, phone, fate)
-		c.mu.Unlock()
-		if known {
-			return
-		}
-	}
-	if !g.cfg.Shared {
-		return
-	}
-	c := g.client(clientID)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.news.fates) < maxForeign {
-		c.news.fates = append(c.news.fates, foreign{phone, fate})
-	}
-}
-
-// note counts a fate where its challenge was counted, and tells whether it is known.
-func (c *client) note(g *Guard, phone uint64, fate Fate) bool {
-	t, ok := c.recent[phone]
-	if !ok {
-		if t, ok = c.former[phone]; !ok {
-			return false
-		}
-	}
-	var add counts
-	switch fate {
-	case Verified:
-		add.Verified = 1
-	case Delivered:
-		add.Delivered = 1
-	case Failed:
-		add.Failed = 1
-	}
-	if fate != Delivered { // the last word on the challenge
-		delete(c.recent, phone)
-		delete(c.former, phone)
-	}
-	c.count(g, Key{Scope: Client}, t.slot, add, 0)
-	for _, k := range t.keys() {
-		if k.Scope != 0 {
-			c.count(g, k, t.slot, add, 0)
-		}
-	}
-	return true
-}
-
 // count adds to a key, and to what other nodes will be told.
 func (c *client) count(g *Guard, k Key, slot int32, add counts, spread uint64) {
 	c.apply(g, k, slot, add, spread)
@@ -356,8 +279,7 @@ func (c *client) count(g *Guard, k Key, slot int32, add counts, spread uint64) {
 	}
 }
 
-// apply adds to a key. When there is no more room for new ones, what an attacker
-// has the most of is left out; the wider scopes go on.
+// apply adds to a key.
 func (c *client) apply(g *Guard, k Key, slot int32, add counts, spread uint64) {
 	if k.Scope == Client {
 		c.total.add(slot, add, spread, g.cfg.slots()+settling)
@@ -368,8 +290,11 @@ func (c *client) apply(g *Guard, k Key, slot int32, add counts, spread uint64) {
 	}
 	cl := c.cells[k]
 	if cl == nil {
-		if len(c.cells) >= g.cfg.MaxKeys && k.Scope != Exchange && k.Scope != Block {
-			return
+		if k.loose() {
+			if c.loose >= g.cfg.MaxKeys && !c.evict() {
+				return
+			}
+			c.loose++
 		}
 		cl = &cell{}
 		c.cells[k] = cl
@@ -379,6 +304,47 @@ func (c *client) apply(g *Guard, k Key, slot int32, add counts, spread uint64) {
 	c.slots += len(cl.slots) - before
 	if add.Verified > 0 {
 		cl.level.add(g.cfg.second(slot), float64(add.Verified), g.cfg.History)
+	}
+}
+
+// loose tells whether there can be any number of keys of that scope.
+func (k Key) loose() bool { return k.Scope >= Address }
+
+// evict makes room for a new key: of a few that come up by chance, the one of which
+// least is known goes.
+func (c *client) evict() bool {
+	const candidates, looks = 8, 64
+	var victim Key
+	var least *cell
+	found, seen := 0, 0
+	for k, cl := range c.cells {
+		if seen++; seen > looks || found == candidates {
+			break
+		}
+		if !k.loose() {
+			continue
+		}
+		found++
+		if least == nil || cl.weight() < least.weight() {
+			victim, least = k, cl
+		}
+	}
+	if least == nil {
+		return false
+	}
+	c.drop(victim, least)
+	return true
+}
+
+// weight is how much is known of a key.
+func (c *cell) weight() float64 { return float64(c.fresh) + float64(c.level.sum) }
+
+// drop forgets a key.
+func (c *client) drop(k Key, cl *cell) {
+	delete(c.cells, k)
+	c.slots -= len(cl.slots)
+	if k.loose() {
+		c.loose--
 	}
 }
 

@@ -248,7 +248,7 @@ func TestNodes(t *testing.T) {
 	exchange := func() {
 		for _, p := range []struct{ from, to *bed }{{a, b}, {b, a}} {
 			if page := p.from.g.Page(); page != nil {
-				if err := p.to.g.Merge(page); err != nil {
+				if err := p.to.g.Merge(p.to.now, page); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -292,10 +292,10 @@ func TestNodes(t *testing.T) {
 	if _, held, _ := b.send(2125551); !held {
 		t.Error("not held back on the second node")
 	}
-	if err := a.g.Merge([]byte(`{"clients":[{"client":"c","counts":[[99,1,1,0,1,1,0,0,0]],"fates":[[1,77]]}]}`)); err != nil {
+	if err := a.g.Merge(a.now, []byte(`{"clients":[{"client":"c","counts":[[99,1,1,0,1,1,0,0,0,0,0]],"fates":[[1,77]]}]}`)); err != nil {
 		t.Errorf("a page with what a newer node knows: %v", err)
 	}
-	if err := a.g.Merge([]byte("{")); err == nil {
+	if err := a.g.Merge(a.now, []byte("{")); err == nil {
 		t.Error("a torn page was merged")
 	}
 }

@@ -46,6 +46,9 @@ type history struct {
 	// asked and used are the challenges of finished slots, of which the honest share
 	// is told.
 	asked, used faded
+	// best is the highest share of late, fading ten times as slowly.
+	best   float64
+	bestAt int64
 }
 
 func (h *history) begin(now int64) {
@@ -69,8 +72,17 @@ const priorChallenges = 50
 func (h *history) share(g *Guard, now int64) float64 {
 	asked, used := h.asked.value(now, g.cfg.History), h.used.value(now, g.cfg.History)
 	p := (used + priorChallenges*g.cfg.HonestShare) / (asked + priorChallenges)
-	return min(max(p, 0.3), 0.95)
+	return min(max(p, shareLeast, h.best*shareFall), shareMost)
 }
+
+// The bounds of the honest share. It may fall to shareFall of the best of late, so
+// that who begins slowly does not teach the guard that nobody uses codes.
+const (
+	shareLeast = 0.3
+	shareMost  = 0.95
+	shareFall  = 0.6
+	bestFades  = 10
+)
 
 // settle takes a slot that has left the window into account. Those in which the
 // client was under attack tell nothing about honest use.
@@ -81,6 +93,14 @@ func (h *history) settle(g *Guard, s *slot) {
 	at := g.cfg.second(s.at)
 	h.asked.add(at, float64(s.counts.Fresh-s.counts.Failed), g.cfg.History)
 	h.used.add(at, float64(min(s.counts.Verified, s.counts.Fresh-s.counts.Failed)), g.cfg.History)
+	if h.asked.value(at, g.cfg.History) < 4*priorChallenges {
+		return
+	}
+	if dt := at - h.bestAt; dt > 0 {
+		h.best *= math.Exp(-float64(dt) / (bestFades * g.cfg.History.Seconds()))
+		h.bestAt = at
+	}
+	h.best = max(h.best, h.share(g, at))
 }
 
 // span is the time in seconds over which what faded counts was gathered.

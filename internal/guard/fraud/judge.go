@@ -1,10 +1,8 @@
 package fraud
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -31,6 +29,7 @@ type Numbers struct {
 	Seconds   int    `json:"seconds"`
 	Sends     uint32 `json:"sends"`
 	Fresh     uint32 `json:"challenges"`
+	Again     uint32 `json:"repeated"`
 	Delivered uint32 `json:"delivered"`
 	Failed    uint32 `json:"failed"`
 	Verified  uint32 `json:"verified"`
@@ -53,6 +52,9 @@ type Decision struct {
 	Until  time.Time
 	Client string
 	Key    Key
+	// Wider is the key around it, if there is one: the exchange of a block, the network
+	// of an address.
+	Wider Key
 	// Name is the key in words: "+1206555", "203.0.113.7". A device has none.
 	Name string
 	// Strikes is how many times it was held back in a row, this one included.
@@ -61,11 +63,6 @@ type Decision struct {
 	Numbers Numbers
 	// Refused is how many sends it has held back.
 	Refused int
-}
-
-// hold is a decision that is, or was, in force.
-type hold struct {
-	Decision
 }
 
 // odds returns the terms for the client's honest share.
@@ -85,7 +82,7 @@ func (c *client) odds(g *Guard, now int64) (*odds, float64) {
 // the next send, if there still is one.
 func (c *client) judge(g *Guard, s *Send, keys *[maxKeys]Key) []Decision {
 	now := s.At.Unix()
-	for _, k := range keys {
+	for i, k := range keys {
 		cl := c.cells[k]
 		if k.Scope == 0 || cl == nil || c.held(k, s.At) {
 			continue
@@ -94,9 +91,11 @@ func (c *client) judge(g *Guard, s *Send, keys *[maxKeys]Key) []Decision {
 		if !ok {
 			continue
 		}
+		if k.Scope == Block || k.Scope == Address {
+			d.Wider = keys[i+1]
+		}
 		d.Name = nameOf(k, s)
-		c.hold(d)
-		c.dealtWith(k, keys)
+		c.hold(g, d)
 		return []Decision{d}
 	}
 	return nil
@@ -105,46 +104,79 @@ func (c *client) judge(g *Guard, s *Send, keys *[maxKeys]Key) []Decision {
 // busy is from how many challenges on a key is judged once a second only.
 const busy = 100
 
+// bar is what a key has to show before it is held back.
+type bar struct {
+	floor    int
+	evidence float64
+	// strict counts repetitions as well, and looks at the latest challenges whose
+	// codes could not be used yet.
+	strict  bool
+	because Reason
+}
+
+func (c *client) barFor(g *Guard, k Key, now int64) bar {
+	switch before := c.holds[k]; {
+	case c.alarmed > now:
+		return bar{g.cfg.FloorAlert, g.cfg.Alert, true, ReasonAlarm}
+	case before != nil:
+		return bar{g.cfg.FloorAlert, g.cfg.Relapse, false, ReasonRelapse}
+	default:
+		return bar{g.cfg.Floor, g.cfg.Evidence, false, ""}
+	}
+}
+
+// latestFor is how long a stretch of time is looked at while the client is under
+// attack, whatever became of its challenges.
+const latestFor = 90
+
 // judgeKey applies the rules to one key.
 func (c *client) judgeKey(g *Guard, k Key, cl *cell, now int64) (Decision, bool) {
-	floor, evidence := g.cfg.Floor, g.cfg.Evidence
-	var because Reason
-	if c.alarmed > now {
-		floor, evidence, because = g.cfg.FloorAlert, g.cfg.Alert, ReasonAlarm
-	}
-	before := c.holds[k]
-	if before != nil && evidence > g.cfg.Relapse {
-		floor, evidence, because = g.cfg.FloorAlert, g.cfg.Relapse, ReasonRelapse
-	}
-	if cl.fresh < floor || cl.fresh > busy && cl.judged == now {
+	b := c.barFor(g, k, now)
+	if cl.fresh == 0 || cl.fresh < b.floor && !b.strict || cl.fresh > busy && cl.judged == now {
 		return Decision{}, false
 	}
 	cl.judged = now
 	o, p := c.odds(g, now)
 	slot := g.cfg.slot(time.Unix(now, 0))
-	r := cl.run(slot, o)
-	seconds := now - g.cfg.second(r.from) + 1
-	expected := c.history.expected(g, &cl.level, now, max(float64(seconds), 60)) * c.surge
-	num := numbersOf(r, int(seconds), expected, p)
-	d := Decision{At: time.Unix(now, 0).UTC(), Client: c.name, Key: k, Numbers: num, Strikes: 1}
-	if before != nil {
-		d.Strikes = before.Strikes + 1
+	d, ok := c.weigh(g, k, cl, now, cl.run(slot, o), b, p)
+	if !ok && b.strict {
+		from := g.cfg.slot(time.Unix(now-latestFor, 0))
+		b.evidence = 0
+		d, ok = c.weigh(g, k, cl, now, cl.recent(slot, from, o), b, p)
 	}
-	d.Until = d.At.Add(g.cfg.holdFor(d.Strikes))
-	many := float64(r.counts.Fresh) >= g.cfg.Ratio*expected && num.Surprise >= g.cfg.Surprise
+	return d, ok
+}
+
+// weigh holds what was seen of a key against the bar.
+func (c *client) weigh(g *Guard, k Key, cl *cell, now int64, r run, b bar, p float64) (Decision, bool) {
+	seconds := now - g.cfg.second(r.from) + 1
+	usual := c.history.expected(g, &cl.level, now, 1)
+	expected := usual * max(float64(seconds), 60) * c.surge
+	volume := int(r.counts.Fresh)
+	if b.strict {
+		volume += int(r.counts.again())
+	}
+	num := numbersOf(r, int(seconds), expected, p)
+	num.Surprise = round(surprise(float64(volume), expected))
+	if volume < b.floor || float64(volume) < g.cfg.Ratio*expected || num.Surprise < g.cfg.Surprise {
+		return Decision{}, false
+	}
+	d := Decision{At: time.Unix(now, 0).UTC(), Client: c.name, Key: k, Numbers: num, Strikes: 1}
 	switch {
-	case !many || int(r.counts.Fresh) < floor:
-		return d, false
 	case k.Scope == Block && num.Different >= g.cfg.Enumeration:
 		d.Reasons = []Reason{ReasonEnumerated, ReasonVolume}
-	case num.Evidence >= evidence && num.Different >= spreadFloor(k.Scope, floor):
+	case num.Evidence >= b.evidence && num.Different >= spreadFloor(k.Scope, b.floor):
 		d.Reasons = []Reason{ReasonUnverified, ReasonVolume}
 	default:
 		return d, false
 	}
-	if because != "" {
-		d.Reasons = append(d.Reasons, because)
+	if b.because != "" {
+		d.Reasons = append(d.Reasons, b.because)
 	}
+	if before := c.holds[k]; before != nil {
+		d.Strikes = before.Strikes + 1
+	}
+	d.Until = d.At.Add(g.cfg.holdFor(d.Strikes))
 	return d, true
 }
 
@@ -161,9 +193,9 @@ func spreadFloor(s Scope, floor int) int {
 
 func numbersOf(r run, seconds int, expected, share float64) Numbers {
 	return Numbers{
-		Seconds: seconds, Sends: r.counts.Sends, Fresh: r.counts.Fresh, Delivered: r.counts.Delivered,
-		Failed: r.counts.Failed, Verified: r.counts.Verified, Different: different(r.spread),
-		Expected: round(expected), Share: round(share), Evidence: round(r.evidence),
+		Seconds: seconds, Sends: r.counts.Sends, Fresh: r.counts.Fresh, Again: r.counts.again(),
+		Delivered: r.counts.Delivered, Failed: r.counts.Failed, Verified: r.counts.Verified,
+		Different: different(r.spread), Expected: round(expected), Share: round(share), Evidence: round(r.evidence),
 		Surprise: round(surprise(float64(r.counts.Fresh), expected)),
 	}
 }
@@ -182,31 +214,6 @@ func (c *Config) holdFor(strikes int) time.Duration {
 func (c *client) held(k Key, at time.Time) bool {
 	h := c.holds[k]
 	return h != nil && at.Before(h.Until)
-}
-
-func (c *client) hold(d Decision) {
-	c.holds[d.Key] = &hold{d}
-	c.holding.Store(int32(len(c.holds)))
-}
-
-// dealtWith takes what is held back now out of the wider key around it, so that the
-// rest of that is judged for itself.
-func (c *client) dealtWith(k Key, keys *[maxKeys]Key) {
-	var wider Key
-	switch k.Scope {
-	case Block:
-		wider = keys[1]
-	case Address:
-		wider = keys[3]
-	default:
-	}
-	if w, n := c.cells[wider], c.cells[k]; w != nil && n != nil {
-		w.discount(n)
-	}
-	if n := c.cells[k]; n != nil {
-		c.slots -= len(n.slots)
-		n.slots, n.fresh = nil, 0
-	}
 }
 
 // nameOf is a key in words.
@@ -230,99 +237,4 @@ func nameOf(k Key, s *Send) string {
 	case Client, Device:
 	}
 	return ""
-}
-
-// Tick does what is due: it says which clients have come under attack, and forgets
-// what is past. It is to be called about once a second.
-func (g *Guard) Tick(now time.Time) []Decision {
-	var out []Decision
-	for _, c := range g.all() {
-		c.mu.Lock()
-		if d, ok := c.alarm(g, now); ok {
-			out = append(out, d)
-		}
-		c.forget(g, now)
-		c.mu.Unlock()
-	}
-	slices.SortFunc(out, func(a, b Decision) int { return cmp.Compare(a.Client, b.Client) })
-	return out
-}
-
-// alarm judges the client as a whole. It returns a decision when an alarm begins.
-func (c *client) alarm(g *Guard, at time.Time) (Decision, bool) {
-	now, slot := at.Unix(), g.cfg.slot(at)
-	c.surge = c.surgeOf(g, now, slot)
-	o, p := c.odds(g, now)
-	r := c.total.run(slot, o)
-	seconds := now - g.cfg.second(r.from) + 1
-	expected := c.history.expected(g, &c.history.all, now, max(float64(seconds), 60))
-	num := numbersOf(r, int(seconds), expected, p)
-	begun := c.alarmed > now
-	if int(r.counts.Fresh) < g.cfg.FloorClient || num.Evidence < g.cfg.Evidence ||
-		float64(r.counts.Fresh) < alarmRatio*expected || num.Surprise < g.cfg.Surprise {
-		c.mark(g, slot, begun)
-		return Decision{}, false
-	}
-	c.alarmed = at.Add(g.cfg.AlarmFor).Unix()
-	c.mark(g, slot, true)
-	return Decision{
-		At: at, Until: at.Add(g.cfg.AlarmFor), Client: c.name, Key: Key{Scope: Client}, Strikes: 1,
-		Reasons: []Reason{ReasonUnverified, ReasonVolume}, Numbers: num,
-	}, !begun
-}
-
-// surgeOf is how many times as much there is of the client as a whole as its history
-// tells. Where everything has grown, as in a sale, none of the parts is conspicuous
-// for that; an attacker, who shares in the growth, has to be so by more.
-func (c *client) surgeOf(g *Guard, now int64, slot int32) float64 {
-	const stretch, most = 120, 10
-	n := 0
-	for i := len(c.total.slots) - 1; i >= 0 && g.cfg.second(slot-c.total.slots[i].at) < stretch; i-- {
-		n += int(c.total.slots[i].counts.Fresh)
-	}
-	return min(max(float64(n)/max(c.history.expected(g, &c.history.all, now, stretch), 1), 1), most)
-}
-
-// alarmRatio is how many times the volume that its history tells a client must have.
-const alarmRatio = 1.5
-
-// mark notes in the slots that the alarm is about whether they tell of honest use.
-func (c *client) mark(g *Guard, slot int32, alarm bool) {
-	if !alarm {
-		return
-	}
-	for i := len(c.total.slots) - 1; i >= 0 && g.cfg.second(slot-c.total.slots[i].at) < 120; i-- {
-		c.total.slots[i].alarm = true
-	}
-}
-
-// sweepCells is how many cells one tick looks at.
-const sweepCells = 300
-
-// forget drops what is past: slots of the client that have left the window, which
-// tell the honest share, holds, and keys of which nothing is known any more.
-func (c *client) forget(g *Guard, at time.Time) {
-	now, last := at.Unix(), g.cfg.slot(at)-g.cfg.slots()
-	for len(c.total.slots) > 0 && c.total.slots[0].at <= last {
-		c.history.settle(g, &c.total.slots[0])
-		c.total.slots = c.total.slots[1:]
-	}
-	for k, h := range c.holds {
-		if at.Sub(h.Until) > g.cfg.Forget {
-			delete(c.holds, k)
-		}
-	}
-	c.holding.Store(int32(len(c.holds)))
-	seen, oldest := 0, g.cfg.slot(at)-c.window(g)
-	for k, cl := range c.cells {
-		if seen++; seen > sweepCells {
-			break
-		}
-		before := len(cl.slots)
-		cl.prune(oldest)
-		c.slots += len(cl.slots) - before
-		if len(cl.slots) == 0 && cl.level.value(now, g.cfg.History) < 0.05 {
-			delete(c.cells, k)
-		}
-	}
 }

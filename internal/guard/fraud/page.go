@@ -3,6 +3,7 @@ package fraud
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // news is what a node counted since it last told the others.
@@ -27,9 +28,11 @@ type foreign struct {
 	fate  Fate
 }
 
-// maxForeign bounds the fates that wait to be told; there are none to speak of where
-// a node runs alone.
-const maxForeign = 100_000
+// maxForeign and maxNews bound what waits to be told, as while the store is down.
+const (
+	maxForeign = 100_000
+	maxNews    = 200_000
+)
 
 func newNews() *news { return &news{counts: make(map[place]*tally)} }
 
@@ -37,6 +40,9 @@ func (n *news) add(k Key, slot int32, add counts, spread uint64) {
 	p := place{k, slot}
 	t := n.counts[p]
 	if t == nil {
+		if len(n.counts) >= maxNews {
+			return
+		}
 		t = &tally{}
 		n.counts[p] = t
 	}
@@ -52,7 +58,7 @@ type page struct {
 type clientPage struct {
 	Client string `json:"client"`
 	// Counts are scope, id, slot, spread, and then the counts in their order.
-	Counts [][9]uint64 `json:"counts,omitempty"`
+	Counts [][11]uint64 `json:"counts,omitempty"`
 	// Fates are a phone and what became of its challenge.
 	Fates [][2]uint64 `json:"fates,omitempty"`
 }
@@ -83,9 +89,10 @@ func (c *client) page() clientPage {
 	c.mu.Unlock()
 	out := clientPage{Client: c.name}
 	for p, t := range n.counts {
-		out.Counts = append(out.Counts, [9]uint64{
-			uint64(p.key.Scope), p.key.ID, uint64(p.slot), t.spread, uint64(t.counts.Sends), uint64(t.counts.Fresh),
-			uint64(t.counts.Delivered), uint64(t.counts.Failed), uint64(t.counts.Verified),
+		n := &t.counts
+		out.Counts = append(out.Counts, [11]uint64{
+			uint64(p.key.Scope), p.key.ID, uint64(p.slot), t.spread, uint64(n.Sends), uint64(n.Fresh),
+			uint64(n.Again), uint64(n.Cleared), uint64(n.Delivered), uint64(n.Failed), uint64(n.Verified),
 		})
 	}
 	for _, f := range n.fates {
@@ -94,8 +101,10 @@ func (c *client) page() clientPage {
 	return out
 }
 
-// Merge counts what another node tells in a page. A page must be merged once.
-func (g *Guard) Merge(raw []byte) error {
+// Merge counts what another node tells in a page at a time. A page must be merged once.
+// What is of a time to come, by more than clocks may differ, is left out.
+func (g *Guard) Merge(now time.Time, raw []byte) error {
+	latest := g.cfg.slot(now) + jump
 	var in page
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return fmt.Errorf("fraud: page: %w", err)
@@ -105,12 +114,13 @@ func (g *Guard) Merge(raw []byte) error {
 		c := g.client(p.Client)
 		c.mu.Lock()
 		for _, n := range p.Counts {
-			if n[2] > 1<<31-1 || n[0] < uint64(Client) || n[0] > uint64(Device) {
+			if n[2] > uint64(latest) || n[0] < uint64(Client) || n[0] > uint64(Device) {
 				continue
 			}
 			c.history.begin(g.cfg.second(int32(n[2])))
 			c.apply(g, Key{Scope(n[0]), n[1]}, int32(n[2]), counts{
-				Sends: clip(n[4]), Fresh: clip(n[5]), Delivered: clip(n[6]), Failed: clip(n[7]), Verified: clip(n[8]),
+				Sends: clip(n[4]), Fresh: clip(n[5]), Again: clip(n[6]), Cleared: clip(n[7]),
+				Delivered: clip(n[8]), Failed: clip(n[9]), Verified: clip(n[10]),
 			}, n[3])
 		}
 		for _, f := range p.Fates {

@@ -1,6 +1,7 @@
 package fraud
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ type past struct {
 	Asked [2]float64 `json:"asked"`
 	Used  [2]float64 `json:"used"`
 	All   [2]float64 `json:"all"`
+	Best  [2]float64 `json:"best"`
 	// Hours are those of the profile.
 	Hours [][2]float64 `json:"hours"`
 	// Levels are scope, id, sum and time of the keys that are used enough.
@@ -28,7 +30,20 @@ const keptLevel = 1.5
 
 func (f *faded) pair() [2]float64 { return [2]float64{float64(f.sum), float64(f.at)} }
 
-func fadedOf(p [2]float64) faded { return faded{sum: float32(p[0]), at: uint32(p[1])} }
+// day is the grain of the times of levels: when a key's code was used last is nobody's
+// business.
+const day = 24 * 3600
+
+// levelPair is a level as of the beginning of the day.
+func (f *faded) levelPair() [2]float64 { return [2]float64{float64(f.sum), float64(f.at / day * day)} }
+
+// fadedOf reads a pair; what makes no sense is nothing.
+func fadedOf(p [2]float64) faded {
+	if !(p[0] >= 0 && p[0] < 1e12 && p[1] >= 0 && p[1] < 1<<32) {
+		return faded{}
+	}
+	return faded{sum: float32(p[0]), at: uint32(p[1])}
+}
 
 // Past returns the history of each client, for Recall after a restart.
 func (g *Guard) Past(now time.Time) map[string][]byte {
@@ -41,27 +56,43 @@ func (g *Guard) Past(now time.Time) map[string][]byte {
 	return out
 }
 
+// keptKeys is how many keys' histories outlive a restart, those with the most.
+const keptKeys = 100_000
+
 func (c *client) past(g *Guard, now int64) []byte {
+	type kept struct {
+		key   Key
+		level [2]float64
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := &c.history
+	h := c.history
+	var keys []kept
+	for k, cl := range c.cells {
+		if cl.level.value(now, g.cfg.History) >= keptLevel {
+			keys = append(keys, kept{k, cl.level.levelPair()})
+		}
+	}
+	c.mu.Unlock() // the rest takes long, and sends wait
 	if h.since == 0 {
 		return nil
 	}
-	p := past{Since: h.since, Asked: h.asked.pair(), Used: h.used.pair(), All: h.all.pair(), Wide: make(map[string][2]float64)}
+	p := past{
+		Since: h.since, Asked: h.asked.pair(), Used: h.used.pair(), All: h.all.pair(), Best: [2]float64{h.best, float64(h.bestAt)},
+		Wide: make(map[string][2]float64),
+	}
 	for i := range h.hours {
 		p.Hours = append(p.Hours, h.hours[i].pair())
 	}
-	for k, cl := range c.cells {
-		switch {
-		case cl.level.value(now, g.cfg.History) < keptLevel:
-		case k.Scope == Exchange || k.Scope == Block:
-			p.Levels = append(p.Levels, [4]float64{float64(k.Scope), float64(k.ID), float64(cl.level.sum), float64(cl.level.at)})
-		default:
-			p.Wide[fmt.Sprintf("%d:%x", k.Scope, k.ID)] = cl.level.pair()
+	slices.SortFunc(keys, func(a, b kept) int {
+		return cmp.Or(cmp.Compare(b.level[0], a.level[0]), cmp.Compare(a.key.Scope, b.key.Scope), cmp.Compare(a.key.ID, b.key.ID))
+	})
+	for _, k := range keys[:min(len(keys), keptKeys)] {
+		if k.key.loose() {
+			p.Wide[fmt.Sprintf("%d:%x", k.key.Scope, k.key.ID)] = k.level
+		} else {
+			p.Levels = append(p.Levels, [4]float64{float64(k.key.Scope), float64(k.key.ID), k.level[0], k.level[1]})
 		}
 	}
-	slices.SortFunc(p.Levels, func(a, b [4]float64) int { return slices.Compare(a[:], b[:]) })
 	raw, err := json.Marshal(p)
 	if err != nil {
 		return nil // finite numbers can be written
@@ -69,8 +100,8 @@ func (c *client) past(g *Guard, now int64) []byte {
 	return raw
 }
 
-// Recall takes over the history of a client as Past told it. What was counted since
-// stays where it is more.
+// Recall takes over the history of a client as Past told it, in the place of what was
+// counted since; of a key's history the one that is more stays.
 func (g *Guard) Recall(clientID string, raw []byte) error {
 	var p past
 	if err := json.Unmarshal(raw, &p); err != nil {
@@ -84,15 +115,21 @@ func (g *Guard) Recall(clientID string, raw []byte) error {
 		h.since = p.Since
 	}
 	h.asked, h.used, h.all = fadedOf(p.Asked), fadedOf(p.Used), fadedOf(p.All)
+	if p.Best[0] >= 0 && p.Best[0] <= 1 {
+		h.best, h.bestAt = p.Best[0], int64(p.Best[1])
+	}
 	for i := range min(len(p.Hours), hoursOfWeek) {
 		h.hours[i] = fadedOf(p.Hours[i])
 	}
 	for _, l := range p.Levels {
+		if l[0] != float64(Exchange) && l[0] != float64(Block) || !(l[1] >= 0 && l[1] < 1e7) {
+			continue
+		}
 		c.recall(Key{Scope(l[0]), uint64(l[1])}, fadedOf([2]float64{l[2], l[3]}))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Wide)) {
 		var k Key
-		if n, err := fmt.Sscanf(name, "%d:%x", &k.Scope, &k.ID); err == nil && n == 2 {
+		if n, err := fmt.Sscanf(name, "%d:%x", &k.Scope, &k.ID); err == nil && n == 2 && k.loose() && k.Scope <= Device {
 			c.recall(k, fadedOf(p.Wide[name]))
 		}
 	}
@@ -104,6 +141,9 @@ func (c *client) recall(k Key, level faded) {
 	if cl == nil {
 		cl = &cell{}
 		c.cells[k] = cl
+		if k.loose() {
+			c.loose++
+		}
 	}
 	if level.sum > cl.level.sum {
 		cl.level = level
@@ -121,8 +161,8 @@ func (g *Guard) Hold(d Decision) {
 		c.alarmed = max(c.alarmed, d.Until.Unix())
 		return
 	}
-	if h := c.holds[d.Key]; h == nil || h.At.Before(d.At) {
-		c.hold(d)
+	if h := c.holds[d.Key]; d.Key.Scope != 0 && (h == nil || h.At.Before(d.At)) {
+		c.hold(g, d)
 	}
 }
 

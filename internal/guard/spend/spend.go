@@ -66,7 +66,7 @@ func New() *Meter {
 
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// Add notes what was spent at a time; less than 0 takes it back.
+// Add notes what was spent at a time; less than 0 takes it back, down to nothing.
 func (m *Meter) Add(client string, at time.Time, micros int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +82,7 @@ func (m *Meter) add(client string, at time.Time, micros int64) {
 		h = make(hours)
 		m.own[client] = h
 	}
-	h[hourOf(at)] += micros
+	h[hourOf(at)] = max(0, h[hourOf(at)]+micros)
 	m.changed[client] = true
 }
 

@@ -1,0 +1,163 @@
+package fraud
+
+import "time"
+
+// trace is where a challenge was counted, so that its code is counted there, too, and
+// what became of its messages so far.
+type trace struct {
+	slot int32
+	// again is how many repetitions were counted, sends how many messages there were,
+	// failed how many of those could not be sent.
+	again, sends, failed uint8
+	delivered, lost      bool
+	// ids are those of its keys by their scopes; 0 where it has none.
+	ids [maxKeys]uint64
+}
+
+const maxKeys = 5
+
+// scopes are those of a send's keys, in the order in which they are judged: the
+// narrower before the wider.
+var scopes = [maxKeys]Scope{Block, Exchange, Address, Network, Device}
+
+func (t *trace) keys() (keys [maxKeys]Key) {
+	for i, id := range t.ids {
+		if id != 0 {
+			keys[i] = Key{scopes[i], id}
+		}
+	}
+	return keys
+}
+
+// traceLife is how long a code may be used, at most, after it was sent.
+const traceLife = 16 * time.Minute
+
+// maxAgain is how many repetitions of a challenge are evidence. More are limited by
+// the phone's own limits.
+const maxAgain = 2
+
+// remember keeps where the challenge is counted. It fails when there are too many;
+// such a send is no evidence, since its code could not be counted.
+func (c *client) remember(s *Send, slot int32, keys *[maxKeys]Key, limit int) bool {
+	if now := s.At.Unix(); now-c.turned >= int64(traceLife/time.Second) {
+		c.former, c.recent, c.turned = c.recent, make(map[uint64]trace, len(c.recent)), now
+	}
+	if len(c.recent) >= limit {
+		return false
+	}
+	t := trace{slot: slot, sends: 1}
+	for i, k := range keys {
+		t.ids[i] = k.ID
+	}
+	c.recent[s.Phone] = t
+	return true
+}
+
+// find returns the trace of a phone, and the map that it is in.
+func (c *client) find(phone uint64) (trace, map[uint64]trace, bool) {
+	if t, ok := c.recent[phone]; ok {
+		return t, c.recent, true
+	}
+	t, ok := c.former[phone]
+	return t, c.former, ok
+}
+
+// repeat counts that the phone's challenge was sent again.
+func (c *client) repeat(g *Guard, phone uint64) {
+	t, in, ok := c.find(phone)
+	if !ok {
+		return
+	}
+	t.sends = min(t.sends, 254) + 1
+	switch {
+	case t.lost: // this one may arrive
+		t.lost = false
+		c.tally(g, &t, counts{Fresh: 1})
+	case t.again < maxAgain:
+		t.again++
+		c.tally(g, &t, counts{Again: 1})
+	}
+	in[phone] = t
+}
+
+// tally counts where the challenge was counted.
+func (c *client) tally(g *Guard, t *trace, add counts) {
+	c.count(g, Key{Scope: Client}, t.slot, add, 0)
+	for _, k := range t.keys() {
+		if k.Scope != 0 {
+			c.count(g, k, t.slot, add, 0)
+		}
+	}
+}
+
+// Fate is what became of a message or its code.
+type Fate uint8
+
+// The fates.
+const (
+	Verified  Fate = iota + 1 // the code was used
+	Delivered                 // a receipt says that it arrived
+	Failed                    // a message of it was rejected, or given up
+)
+
+// Note tells what became of a phone's latest challenge. On the node that accepted
+// the send it counts; others pass it on (see Page).
+//
+// The client is empty for one that is not known; the digests of two clients' phones
+// are not alike.
+func (g *Guard) Note(clientID string, phone uint64, fate Fate) {
+	clients := g.all()
+	if clientID != "" {
+		clients = []*client{g.client(clientID)}
+	}
+	for _, c := range clients {
+		c.mu.Lock()
+		known := c.note(g, phone, fate)
+		c.mu.Unlock()
+		if known {
+			return
+		}
+	}
+	if !g.cfg.Shared {
+		return
+	}
+	c := g.client(clientID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.news.fates) < maxForeign {
+		c.news.fates = append(c.news.fates, foreign{phone, fate})
+	}
+}
+
+// note counts a fate where its challenge was counted, and tells whether it is known.
+// A challenge has failed when none of its messages could be sent; until then it is
+// evidence, so that a message that is made to fail takes nothing back.
+func (c *client) note(g *Guard, phone uint64, fate Fate) bool {
+	t, in, ok := c.find(phone)
+	if !ok {
+		return false
+	}
+	switch fate {
+	case Verified:
+		add := counts{Verified: 1, Cleared: uint32(t.again)}
+		if t.lost {
+			add = counts{Fresh: 1, Verified: 1} // it arrived after all
+		}
+		c.tally(g, &t, add)
+		delete(in, phone)
+		return true
+	case Delivered:
+		if !t.delivered && !t.lost {
+			t.delivered = true
+			c.tally(g, &t, counts{Delivered: 1})
+		}
+	case Failed:
+		t.failed = min(t.failed, 254) + 1
+		if t.failed >= t.sends && !t.delivered && !t.lost {
+			t.lost = true
+			c.tally(g, &t, counts{Failed: 1, Cleared: uint32(t.again)})
+		}
+	}
+	in[phone] = t
+	return true
+}
