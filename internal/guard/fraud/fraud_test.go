@@ -127,7 +127,7 @@ func TestHonestIsLeftAlone(t *testing.T) {
 	for _, share := range []float64{0.5, 0.7, 0.95} {
 		b := newBed(t, fraud.Config{HonestShare: share})
 		var waiting []uint64
-		for range 6000 {
+		for range 2500 {
 			phone, held, made := b.send(2065550+uint32(rnd.IntN(3)), func(s *fraud.Send) {
 				s.Address = netip.AddrFrom4([4]byte{198, 51, 100, byte(rnd.IntN(2))})
 			})
@@ -428,6 +428,167 @@ func TestRoom(t *testing.T) {
 		b.g.Note(client, phone, fraud.Verified)
 	}
 	if through, made := b.pump(2125551, 300, 100*time.Millisecond); len(made) != 1 || through > 100 {
+		t.Errorf("%d came through, %+v", through, made)
+	}
+}
+
+// TestRotatingBlocks: who leaves each block before a code could be used does not get
+// away with it for longer than it takes to notice that the client is under attack.
+func TestRotatingBlocks(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, fraud.Config{})
+	b.honest(func(i int) uint32 { return 2065550 + uint32(i)*31 }, 300, 30*time.Second)
+	through := 0
+	for i := range 30_000 { // 20 other blocks every 10 s, at 50 a second
+		if _, held, _ := b.send(3000000 + uint32(i/500*20+i%20)*7001%3000000); !held {
+			through++
+		}
+		b.pass(20 * time.Millisecond)
+	}
+	if through > 6000 {
+		t.Errorf("%d of 30000 came through", through)
+	}
+}
+
+// TestResends: messages that repeat a challenge are evidence as well.
+func TestResends(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, fraud.Config{})
+	messages := 0
+	for i := range 1200 { // three challenges a block, each repeated
+		s := fraud.Send{At: b.now, Client: client, Block: 3000000 + uint32(i/3)*1009, Phone: uint64(i+1) * 0x9E3779B97F4A7C15}
+		for n := range 8 {
+			if _, held := b.g.Check(&s); held {
+				break
+			}
+			b.g.Sent(&s, n == 0)
+			messages++
+		}
+		b.pass(500 * time.Millisecond)
+	}
+	// The first three phones of a block are too few to be judged.
+	if messages > 7_200 {
+		t.Errorf("%d of 9600 messages came through", messages)
+	}
+}
+
+// TestFailedRepetition: a challenge whose repetition failed is evidence; one of which
+// all messages failed is none.
+func TestFailedRepetition(t *testing.T) {
+	t.Parallel()
+	for _, delivered := range []bool{true, false} {
+		b := newBed(t, fraud.Config{})
+		held := false
+		for range 60 {
+			s := fraud.Send{At: b.now, Client: client, Block: 2125551, Phone: (b.n + 1) * 0x9E3779B97F4A7C15}
+			b.n++
+			_, stop := b.g.Check(&s)
+			held = held || stop
+			made := b.g.Sent(&s, true)
+			if delivered {
+				b.g.Note(client, s.Phone, fraud.Delivered)
+				made = append(made, b.g.Sent(&s, false)...)
+			}
+			b.g.Note(client, s.Phone, fraud.Failed)
+			held = held || len(made) > 0
+			b.pass(20 * time.Second)
+		}
+		if held != delivered {
+			t.Errorf("delivered before the failure %t: held back %t", delivered, held)
+		}
+	}
+}
+
+// TestUsualPasses: with many honest people behind a key, as many as usual get through
+// while it is held back.
+func TestUsualPasses(t *testing.T) {
+	t.Parallel()
+	gateway := func(s *fraud.Send) { s.Address = netip.MustParseAddr("203.0.113.7") }
+	b := newBed(t, fraud.Config{})
+	i := uint32(0)
+	for range 1000 { // one a minute
+		i++
+		phone, held, made := b.send(2065550+i*97, gateway)
+		if held || len(made) > 0 {
+			t.Fatalf("honest: %v", made)
+		}
+		b.pass(20 * time.Second)
+		b.g.Note(client, phone, fraud.Verified)
+		b.pass(40 * time.Second)
+	}
+	for range 600 { // one a second
+		i++
+		b.send(2065550+i*97, gateway)
+		b.pass(time.Second)
+	}
+	if len(b.g.Holds(b.now)) == 0 {
+		t.Fatal("not held back; the test shows nothing")
+	}
+	passed := 0
+	for range 20 {
+		i++
+		if _, held, _ := b.send(2065550+i*97, gateway); !held {
+			passed++
+		}
+		b.pass(time.Minute)
+	}
+	if passed < 12 {
+		t.Errorf("%d of 20 honest sends passed, at the usual one a minute", passed)
+	}
+}
+
+// TestClockOfAnotherNode: a node whose clock is ahead blinds nobody.
+func TestClockOfAnotherNode(t *testing.T) {
+	t.Parallel()
+	a, fast := newBed(t, fraud.Config{Shared: true}), newBed(t, fraud.Config{Shared: true})
+	fast.now = fast.now.Add(2 * time.Hour)
+	fast.send(2125551)
+	if err := a.g.Merge(a.now, fast.g.Page()); err != nil {
+		t.Fatal(err)
+	}
+	if through, made := a.pump(2125551, 200, 100*time.Millisecond); len(made) == 0 {
+		t.Errorf("%d came through", through)
+	}
+}
+
+// TestHoldFromAnotherNode: what a hold rests on is dealt with on all nodes.
+func TestHoldFromAnotherNode(t *testing.T) {
+	t.Parallel()
+	a, b := newBed(t, fraud.Config{Shared: true}), newBed(t, fraud.Config{Shared: true})
+	b.n = 1 << 32
+	_, made := a.pump(2125551, 200, 100*time.Millisecond)
+	if err := b.g.Merge(a.now, a.g.Page()); err != nil {
+		t.Fatal(err)
+	}
+	b.g.Hold(made[0])
+	b.now = made[0].Until
+	for range 5 { // after its end, and around it
+		for _, block := range []uint32{2125551, 2125552, 2125553} {
+			if _, held, made := b.send(block); held || len(made) > 0 {
+				t.Fatalf("held %t, %+v", held, made)
+			}
+		}
+		b.pass(5 * time.Minute)
+	}
+}
+
+// TestRoomForNewKeys: however many addresses were seen, a new one can be judged.
+func TestRoomForNewKeys(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, fraud.Config{MaxKeys: 300})
+	for i := range 2000 {
+		phone, _, _ := b.send(2000000+uint32(i)*1009, func(s *fraud.Send) {
+			s.Address = netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
+		})
+		b.pass(200 * time.Millisecond)
+		b.g.Note(client, phone, fraud.Verified)
+	}
+	n := uint32(0)
+	through, made := b.pump(0, 300, time.Second, func(s *fraud.Send) {
+		n++
+		s.Block, s.Address = 3000000+n*1009, netip.MustParseAddr("203.0.113.7")
+	})
+	if len(made) == 0 || made[0].Key.Scope != fraud.Address {
 		t.Errorf("%d came through, %+v", through, made)
 	}
 }
