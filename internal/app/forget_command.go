@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"codeword/internal/audit"
 )
 
 type forgetCommand struct{ ledgerFlags }
@@ -23,7 +25,10 @@ func (c *forgetCommand) Run(ctx context.Context, s streams) error {
 		if !ok {
 			return errors.New("the engine cannot forget")
 		}
-		return past.ForgetEphemeral(ctx, time.Now())
+		trail := &audit.Trail{Store: e, Now: time.Now}
+		return trail.Record(ctx, audit.Entry{Actor: operator(), Kind: eventForget}, func() error {
+			return past.ForgetEphemeral(ctx, time.Now())
+		})
 	})
 	if err != nil {
 		return err

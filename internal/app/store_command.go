@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/keyring"
 	"codeword/internal/store/sqlite"
 )
@@ -133,7 +134,11 @@ func (c *restoreCommand) place(ctx context.Context, s streams, path string) (cli
 	}
 	clients = len(l.clients.Clients())
 	past, _ := capability[forgetful](l.store) // which every ledger is
-	if err := errors.Join(past.ForgetEphemeral(ctx, time.Now()), l.close()); err != nil {
+	data := map[string]string{"from": c.From}
+	err = l.audit.Record(ctx, audit.Entry{Actor: l.actor, Kind: eventRestore, Data: data}, func() error {
+		return past.ForgetEphemeral(ctx, time.Now())
+	})
+	if err := errors.Join(err, l.close()); err != nil {
 		return 0, err
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/store"
@@ -15,7 +16,7 @@ const markedNumber = "+16502530000"
 
 func (b *bed) mark(c *tenant.Client, number string, mark store.Mark) {
 	b.t.Helper()
-	mask, err := b.MarkPhone(b.t.Context(), c, number, mark)
+	mask, err := b.MarkPhone(b.t.Context(), audittest.Operator, c, number, mark)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -85,11 +86,11 @@ func TestMarkPhoneRefusals(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	for _, number := range []string{"", "6502530000", " +16502530000", "+1650253000", "+", "+1650253000x", strings.Repeat("+1", 1<<16)} {
-		_, err := b.MarkPhone(t.Context(), b.live, number, store.Mark{OptedOut: new(true)})
+		_, err := b.MarkPhone(t.Context(), audittest.Operator, b.live, number, store.Mark{OptedOut: new(true)})
 		wantKind(t, err, fault.InvalidPhone)
 	}
 	stranger := *b.live
 	stranger.ID = "client-live-nobody"
-	_, err := b.MarkPhone(t.Context(), &stranger, markedNumber, store.Mark{OptedOut: new(true)})
+	_, err := b.MarkPhone(t.Context(), audittest.Operator, &stranger, markedNumber, store.Mark{OptedOut: new(true)})
 	wantKind(t, err, fault.NotFound)
 }

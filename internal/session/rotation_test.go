@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/session"
 	"codeword/internal/tenant"
@@ -175,7 +176,7 @@ func TestWithdrawnWithinASecond(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Retire(t.Context(), keys[0].KID); err != nil {
+		if err := w.Retire(t.Context(), audittest.Operator, keys[0].KID); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -242,12 +243,12 @@ func TestOperator(t *testing.T) {
 		}
 	}
 	want("active")
-	next, err := w.RotateNow(t.Context(), false)
+	next, err := w.RotateNow(t.Context(), audittest.Operator, false)
 	if err != nil || next.State != session.KeyNext || !next.ActiveAt.Equal(start.Add(time.Hour)) {
 		t.Fatalf("%+v, %v", next, err)
 	}
 	want("active next")
-	if again, err := w.RotateNow(t.Context(), false); err != nil || again.KID != next.KID {
+	if again, err := w.RotateNow(t.Context(), audittest.Operator, false); err != nil || again.KID != next.KID {
 		t.Fatalf("a second rotation: %+v, %v", again, err)
 	}
 	w.clock.Advance(time.Hour)
@@ -259,7 +260,7 @@ func TestOperator(t *testing.T) {
 	if _, err := far.Verify(t.Context(), client, token2); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Retire(t.Context(), next.KID); err != nil {
+	if err := w.Retire(t.Context(), audittest.Operator, next.KID); err != nil {
 		t.Fatal(err)
 	}
 	want("retiring retired active")
@@ -274,7 +275,7 @@ func TestOperator(t *testing.T) {
 	w.mustVerify(t, client, token3)
 
 	// A node that has not seen the new key yet learns of it from the JWT.
-	immediate, err := w.RotateNow(t.Context(), true)
+	immediate, err := w.RotateNow(t.Context(), audittest.Operator, true)
 	if err != nil || immediate.State != session.KeyActive {
 		t.Fatalf("%+v, %v", immediate, err)
 	}
@@ -283,7 +284,7 @@ func TestOperator(t *testing.T) {
 	if _, err := far.Verify(t.Context(), client, token4); err != nil {
 		t.Errorf("another node: %v", err)
 	}
-	wantFault(t, w.Retire(t.Context(), "unknown"), fault.NotFound)
+	wantFault(t, w.Retire(t.Context(), audittest.Operator, "unknown"), fault.NotFound)
 
 	w.clock.Advance(50 * time.Hour)
 	if err := w.Load(t.Context()); err != nil {
@@ -296,11 +297,11 @@ func TestOperator(t *testing.T) {
 
 func TestRetireNextKey(t *testing.T) {
 	w := newWorld(t)
-	next, err := w.RotateNow(t.Context(), false)
+	next, err := w.RotateNow(t.Context(), audittest.Operator, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Retire(t.Context(), next.KID); err != nil {
+	if err := w.Retire(t.Context(), audittest.Operator, next.KID); err != nil {
 		t.Fatal(err)
 	}
 	client := newClient("client-a")
@@ -414,7 +415,7 @@ func TestIndependentVerifier(t *testing.T) {
 			}
 			verifier := provider.Verifier(&oidc.Config{ClientID: "client-a"})
 			s, first := w.signIn(t, newClient("client-a"), nil)
-			if _, err := w.RotateNow(t.Context(), true); err != nil {
+			if _, err := w.RotateNow(t.Context(), audittest.Operator, true); err != nil {
 				t.Fatal(err)
 			}
 			_, second := w.signIn(t, newClient("client-a"), nil)
