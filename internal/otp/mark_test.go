@@ -8,6 +8,8 @@ import (
 	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
+	"codeword/internal/otp"
+	"codeword/internal/phone"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -93,4 +95,52 @@ func TestMarkPhoneRefusals(t *testing.T) {
 	stranger.ID = "client-live-nobody"
 	_, err := b.MarkPhone(t.Context(), audittest.Operator, &stranger, markedNumber, store.Mark{OptedOut: new(true)})
 	wantKind(t, err, fault.NotFound)
+}
+
+// TestMarkPhoneIsRecorded: with the ids that the phone can have, and never its number.
+func TestMarkPhoneIsRecorded(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	former := b.send(b.live, markedNumber).PhoneID
+	b.rotate(keyring.Index)
+	until := b.now.Add(time.Hour)
+	for _, tc := range []struct {
+		mark        store.Mark
+		kind, extra string
+	}{
+		{store.Mark{OptedOut: new(true)}, otp.EventOptOut, ""},
+		{store.Mark{OptedOut: new(false)}, otp.EventOptIn, ""},
+		{store.Mark{BlockedUntil: &until}, otp.EventBlock, `,"until":"2026-03-01T13:00:00Z"`},
+		{store.Mark{BlockedUntil: new(time.Time{})}, otp.EventUnblock, ""},
+	} {
+		b.trail.Fail(fault.New(fault.Unavailable, "down"), 0)
+		if _, err := b.MarkPhone(t.Context(), audittest.Operator, b.live, markedNumber, tc.mark); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("%s: %v", tc.kind, err)
+		}
+		b.trail.Fail(nil, 0)
+		b.trail.Take()
+		b.mark(b.live, markedNumber, tc.mark)
+		got := b.trail.Take()
+		if len(got) != 1 || got[0].Kind != tc.kind || got[0].Client != b.live.ID || got[0].Actor != audittest.Operator {
+			t.Fatalf("%s: %+v", tc.kind, got)
+		}
+		data := string(got[0].Data)
+		if !strings.HasPrefix(data, `{"phoneId":"phone-number-live-`) || !strings.HasSuffix(data, `"formerPhoneIds":["`+former+`"]`+tc.extra+`}`) ||
+			strings.Contains(data, markedNumber[2:]) {
+			t.Errorf("%s: %s", tc.kind, data)
+		}
+	}
+	b.trail.Fail(fault.New(fault.Unavailable, "down"), 0)
+	if _, err := b.MarkPhone(t.Context(), audittest.Operator, b.live, markedNumber, store.Mark{OptedOut: new(true)}); err == nil {
+		t.Error("marked, and not recorded")
+	}
+	b.send(b.live, markedNumber) // it was not marked
+	number, err := phone.Parse(markedNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What its owner replies is no operator's change.
+	if err := b.MarkKnown(t.Context(), b.live, number, store.Mark{OptedOut: new(true)}); err != nil {
+		t.Error(err)
+	}
 }

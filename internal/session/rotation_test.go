@@ -457,3 +457,50 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestOperatorsAreRecorded: what an operator does to the signing keys leaves entries,
+// what the rotation does leaves none, and nothing is done that cannot be recorded.
+func TestOperatorsAreRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // makes the first key
+	first := w.store.keys[0].KID
+	told := func(want ...string) {
+		t.Helper()
+		got := w.trail.Take()
+		if len(got) != len(want) {
+			t.Fatalf("%d entries, want %q", len(got), want)
+		}
+		for i, e := range got {
+			if text := e.Kind + " " + string(e.Data); text != want[i] || e.Actor != audittest.Operator || e.Client != "" {
+				t.Errorf("%s by %s, want %s", text, e.Actor, want[i])
+			}
+		}
+	}
+	told()
+	w.trail.Fail(fault.New(fault.Unavailable, "down"), 0)
+	if _, err := w.RotateNow(t.Context(), audittest.Operator, true); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("%v", err)
+	}
+	wantFault(t, w.Retire(t.Context(), audittest.Operator, first), fault.Unavailable)
+	if keys := w.store.keys; len(keys) != 1 || !keys[0].RetireAt.IsZero() {
+		t.Errorf("changed to %+v", keys)
+	}
+	w.trail.Fail(nil, 0)
+
+	next, err := w.RotateNow(t.Context(), audittest.Operator, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told(`keys.rotate {"purpose":"signing","key":"` + next.KID + `","activeTime":"2026-03-01T13:00:00Z"}`)
+	if _, err := w.RotateNow(t.Context(), audittest.Operator, false); err != nil { // changes nothing
+		t.Fatal(err)
+	}
+	wantFault(t, w.Retire(t.Context(), audittest.Operator, "unknown"), fault.NotFound)
+	told()
+	if err := w.Retire(t.Context(), audittest.Operator, first); err != nil {
+		t.Fatal(err)
+	}
+	keys := w.store.keys
+	told(`keys.retire {"purpose":"signing","key":"`+first+`"}`,
+		`keys.rotate {"purpose":"signing","key":"`+keys[len(keys)-1].KID+`","activeTime":"2026-03-01T12:00:00Z"}`)
+}

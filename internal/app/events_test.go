@@ -1,0 +1,172 @@
+package app
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"codeword/internal/audit"
+	"codeword/internal/audit/audittest"
+	"codeword/internal/console"
+	"codeword/internal/fault"
+	"codeword/internal/keyring"
+	"codeword/internal/session"
+	"codeword/internal/store"
+	"codeword/internal/store/sqlite/sqlitetest"
+)
+
+// hostile is what would take over a terminal, or mislead who reads it.
+const hostile = "\x1b[2J\x1b]0;owned\x07 \u009b31m \u202egnp \u2028 \U000e0041 \x7f\xff\t\r\n end"
+
+// TestEventsAreHarmless prints events whose every text is hostile.
+func TestEventsAreHarmless(t *testing.T) {
+	t.Parallel()
+	in, err := json.Marshal(map[string]string{"from": hostile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := []console.EventView{}
+	for _, data := range []string{string(in), `{"from": "` + hostile[7:] + `"}`, hostile, "", `["x"]`} {
+		events = append(events, console.ViewEvent(&store.Event{
+			At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Client: hostile, Kind: hostile, Actor: hostile, Data: []byte(data),
+		}))
+	}
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		if err := (&eventsList{JSON: asJSON}).print(streams{out: &out}, events); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range out.String() {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Fatalf("%U is in the output %q", r, out.String())
+			}
+		}
+		if !asJSON {
+			lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+			if len(lines) != 1+len(events) || !strings.HasPrefix(lines[1], `2026-01-02T03:04:05Z  \u001b[2J`) || !strings.Contains(lines[1], `\udb40\udc41`) {
+				t.Errorf("%q", lines)
+			}
+			continue
+		}
+		var read []struct {
+			Kind string
+			Data any
+		}
+		if err := json.Unmarshal(out.Bytes(), &read); err != nil || len(read) != len(events) {
+			t.Fatalf("%s: %v", out.String(), err)
+		}
+		// It means the same, but for what is no UTF-8.
+		want := strings.ToValidUTF8(hostile, "\ufffd")
+		if data, _ := read[0].Data.(map[string]any); read[0].Kind != want || data["from"] != want {
+			t.Errorf("%+v", read[0])
+		}
+	}
+}
+
+func TestEventsQuery(t *testing.T) {
+	t.Parallel()
+	id := store.NewEventID()
+	q, err := (&eventsList{Client: "c", Kind: "guard.", Limit: 500, Before: id.String()}).query()
+	if want := (store.EventQuery{Client: "c", Kind: "guard.", Limit: 500, Before: id}); err != nil || q != want {
+		t.Errorf("%+v, %v", q, err)
+	}
+	for want, c := range map[string]eventsList{
+		"limit":   {},
+		"limit: ": {Limit: 501},
+		"kind":    {Limit: 1, Kind: "Guard"},
+		"before":  {Limit: 1, Before: "x"},
+	} {
+		if _, err := c.query(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+// TestKeysetNotRecordedNotReplaced: the keyset stays as it is while the ledger takes
+// no entry.
+func TestKeysetNotRecordedNotReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	ring, err := keyring.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keyring.Create(path, ring); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := ring.Rotate(keyring.Code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &audittest.Log{Behind: sqlitetest.New(t)}
+	l := &ledger{audit: log.Trail(time.Now), actor: audittest.Operator}
+	data := session.KeyData{Purpose: "code", Key: primary(next, keyring.Code)}
+	log.Fail(fault.New(fault.Unavailable, "down"), 0)
+	if err := l.replaceKeyset(t.Context(), path, next, session.EventRotate, data); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("%v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the keyset was replaced (%v)", err)
+	}
+	log.Fail(nil, 0)
+	if err := l.replaceKeyset(t.Context(), path, next, session.EventRotate, data); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(path); err != nil || bytes.Equal(after, before) {
+		t.Errorf("the keyset was not replaced (%v)", err)
+	}
+	// A file that cannot be written may have been, for all that is known.
+	if err := l.replaceKeyset(t.Context(), filepath.Join(path, "x"), next, session.EventRotate, data); err == nil {
+		t.Error("written beneath a file")
+	}
+	got := log.Take()
+	if len(got) != 3 || string(got[0].Data) != `{"purpose":"code","key":"`+data.Key+`"}` || data.Key == "" ||
+		string(got[2].Data) != `{"entry":"`+got[1].ID.String()+`","outcome":"unknown"}` {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestOperator(t *testing.T) {
+	name := account()
+	if name == "" {
+		t.Fatal("nobody")
+	}
+	t.Setenv("USER", "somebody-else")
+	for sudo, want := range map[string]string{"": "cli:" + name, name: "cli:" + name, "ann": "cli:" + name + " sudo:ann"} {
+		t.Setenv("SUDO_USER", sudo)
+		if got := operator(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestDevSeedsAsTheService: what an instance makes for itself is recorded, once.
+func TestDevSeedsAsTheService(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for range 2 {
+		d, err := StartDev(t.Context(), DevConfig{Data: dir, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, err := d.node.store.Events(t.Context(), store.EventQuery{Limit: 10})
+		if err := errors.Join(err, d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if len(events) != 2 || events[0].Kind != "client.create" || events[0].Actor != audit.Service || events[0].Client != d.LiveClientID ||
+			events[1].Client != d.TestClientID || strings.Contains(string(events[0].Data), d.LiveClientSecret) {
+			t.Errorf("%s", events)
+		}
+	}
+}
