@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -104,7 +106,38 @@ func (b *bench) start(ctx context.Context, name string) (f *fleet, cleanUp func(
 		}
 		f.nodes = append(f.nodes, node)
 	}
+	if name != workBare && b.settings != "" {
+		if err := b.changeSettings(ctx, f, data); err != nil {
+			f.Stop()
+			remove()
+			return nil, nil, err
+		}
+	}
 	return f, remove, nil
+}
+
+// followed is how long it takes at most until all nodes know of a client's change.
+const followed = 1500 * time.Millisecond
+
+// changeSettings changes the settings of the client that will call.
+func (b *bench) changeSettings(ctx context.Context, f *fleet, data string) error {
+	id := f.Env()["CODEWORD_CLIENT_ID"]
+	if b.client == "live" {
+		id = f.Env()["CODEWORD_LIVE_CLIENT_ID"]
+	}
+	args := []string{"client", "update", id, "--data", data, "--settings", b.settings}
+	if b.database != "" {
+		args = append(args, "--database", b.database)
+	}
+	if out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput(); err != nil { //nolint:gosec // our own program
+		return fmt.Errorf("settings: %w: %s", err, out)
+	}
+	select {
+	case <-time.After(followed):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (b *bench) startNode(ctx context.Context, name, data string) (*target.Server, error) {

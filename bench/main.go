@@ -41,6 +41,7 @@ type options struct {
 	codes           int
 	bearers         int
 	client          string
+	settings        string
 	delivery        string
 	seed            uint64
 	binary          string
@@ -117,6 +118,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "where in the number space to start")
 	f.StringVar(&o.binary, "binary", "", "server program (default: build ./cmd/codeword)")
 	f.StringVar(&serverArgs, "server-args", "", "further arguments for the server, space-separated")
+	f.StringVar(&o.settings, "settings", "", "settings of the calling client to change before the load, as JSON")
 	f.StringVar(&o.database, "database", "", "database of the server, as its flag takes it (default: a file in the data directory)")
 	f.StringVar(&o.ephemeral, "ephemeral", "", "where the server keeps what expires, as its flag takes it")
 	f.StringVar(&engineProcesses, "engine-processes", "", "names of programs whose CPU time counts as the engine's, comma-separated, such as postgres")

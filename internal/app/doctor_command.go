@@ -119,7 +119,7 @@ func (c *doctorCommand) contents(ctx context.Context, e engine, s streams) []sto
 	out = append(out, store.Finding{What: "durable write", Err: err, Note: fmt.Sprintf("%.1f ms", time.Since(began).Seconds()*1000)})
 	stats, err := e.QueueStats(ctx)
 	out = append(out, store.Finding{What: "queue", Err: err, Note: queueNote(stats.Depth, stats.Oldest)})
-	out = append(out, checkSigning(ctx, l, log), checkClients(ctx, l), checkClock(ctx, l), checkLineTypes(time.Now()))
+	out = append(out, checkSigning(ctx, l, log), checkClients(ctx, l), checkClock(ctx, l), checkLineTypes(ctx, l.store, time.Now()))
 	if c.Carriers != "" {
 		out = append(out, checkOnline(ctx, l, c.Carriers)...)
 	}

@@ -64,7 +64,7 @@ func newLogBed(t *testing.T) *logBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: lookup.New(lookup.Config{Table: lookup.Lines{}}), Now: now, Queued: func() {}})
+	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: lookup.New(lookup.Config{Table: new(lookup.Lines)}), Now: now, Queued: func() {}})
 	b.messageLog = &messageLog{store: st, clients: registry, otp: service}
 	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.Clients, Now: now})
 	if err != nil {

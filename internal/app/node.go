@@ -59,6 +59,7 @@ type node struct {
 	store    engine
 	clients  *tenant.Registry
 	sessions *session.Manager
+	lines    *linePlan
 	otp      *otp.Service
 	online   *online
 	carriers *carriers
@@ -133,6 +134,10 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.sessions.Load(ctx); err != nil {
 		return err
 	}
+	n.lines = newLinePlan(n.store, n.cfg.Ring, n.log)
+	if err := n.lines.load(ctx); err != nil {
+		return err
+	}
 	if n.online, err = newOnline(n); err != nil {
 		return err
 	}
@@ -184,6 +189,7 @@ func (n *node) run(ctx context.Context) error {
 	l := &loops{failed: make(chan error, 8)}
 	l.start(background, "clients", n.clients.Run)
 	l.start(background, "sessions", n.sessions.Run)
+	l.start(background, "line types", n.lines.run)
 	l.start(background, "upkeep", n.upkeep)
 	l.start(background, "store", n.watchStore)
 	l.start(background, "other nodes", n.watchNodes)

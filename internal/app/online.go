@@ -37,7 +37,7 @@ func newOnline(n *node) (*online, error) {
 		return nil, err
 	}
 	lines := lookup.Config{
-		Table: lookup.Lines{}, Digest: lineDigest(n.cfg.Ring),
+		Table: n.lines.lines, Override: n.lines.lines.Said, Digest: lineDigest(n.cfg.Ring),
 		Cache:   n.store,
 		Metrics: lookupMetrics(n.metrics), Now: n.cfg.Now, Log: n.log,
 	}

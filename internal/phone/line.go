@@ -3,7 +3,6 @@ package phone
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -81,16 +80,27 @@ func ParseLineTypes(names []string) (LineTypes, error) {
 	}
 	var set LineTypes
 	for _, name := range names {
-		i := slices.IndexFunc(allowedLines, func(t LineType) bool { return t.String() == name })
-		if i < 0 {
-			return 0, fmt.Errorf("phone: unknown line type %q (known: %s)", name, allowedLineNames())
+		t, err := ParseLineType(name)
+		if err != nil {
+			return 0, err
 		}
-		set |= 1 << allowedLines[i]
+		set |= 1 << t
 	}
 	if !set.Has(LineMobile) {
 		return 0, fmt.Errorf("phone: %s has to be among the line types", LineMobile)
 	}
 	return set, nil
+}
+
+// ParseLineType returns the type of that name, as [LineType.String] writes it: one of
+// those that a client can be allowed to send to.
+func ParseLineType(name string) (LineType, error) {
+	for _, t := range allowedLines {
+		if t.String() == name {
+			return t, nil
+		}
+	}
+	return LineUnknown, fmt.Errorf("phone: unknown line type %q (known: %s)", name, allowedLineNames())
 }
 
 func allowedLineNames() string {

@@ -124,6 +124,9 @@ func (n Number) NXX() int { return int(n.national() / 1e4 % 1e3) }
 // Number.
 func (n Number) Thousands() int { return int(n.national() / 1e3 % 10) }
 
+// Ending returns the last four digits, 0 to 9999, as a number; 0 of the zero Number.
+func (n Number) Ending() int { return int(n.national() % 1e4) }
+
 // E164 returns the whole number, such as "+16502530000", byte for byte what
 // [Parse] read; the empty string of the zero Number. The result is not masked:
 // it belongs in a carrier's request or under a key, never in a log.

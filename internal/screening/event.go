@@ -14,6 +14,7 @@ import (
 const (
 	eventHold         = "guard.hold"
 	eventAlarm        = "guard.alarm"
+	eventRelease      = "guard.release"
 	eventSpendWarning = "spend.warning"
 	eventSpendStop    = "spend.stop"
 )

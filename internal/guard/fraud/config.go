@@ -64,6 +64,9 @@ type Config struct {
 	// MaxTraces the challenges whose use is waited for.
 	MaxKeys   int // 500,000
 	MaxTraces int // 500,000
+	// MaxSlots is how many slots of all keys of a client there is room for; beyond it
+	// evidence goes back a quarter as far.
+	MaxSlots int // 2,000,000
 }
 
 func (c Config) withDefaults() Config {
@@ -92,6 +95,7 @@ func (c Config) withDefaults() Config {
 	or(&c.AlarmFor, 10*time.Minute)
 	or(&c.MaxKeys, 500_000)
 	or(&c.MaxTraces, 500_000)
+	or(&c.MaxSlots, 2_000_000)
 	return c
 }
 

@@ -103,6 +103,8 @@ type client struct {
 	name  string
 	total cell
 	cells map[Key]*cell
+	// slots is how many the cells have together.
+	slots int
 	// recent and former are the challenges whose codes may still be used, by phone.
 	recent, former map[uint64]trace
 	turned         int64
@@ -119,13 +121,27 @@ type client struct {
 	news *news
 }
 
-// trace is where a challenge was counted, so that its code is counted there, too.
+// trace is where a challenge was counted, so that its code is counted there, too: the
+// ids of its keys by their scopes; 0 where it has none.
 type trace struct {
 	slot int32
-	keys [maxKeys]Key
+	ids  [maxKeys]uint64
 }
 
+// scopes are those of a send's keys, in the order in which they are judged: the
+// narrower before the wider.
+var scopes = [maxKeys]Scope{Block, Exchange, Address, Network, Device}
+
 const maxKeys = 5
+
+func (t *trace) keys() (keys [maxKeys]Key) {
+	for i, id := range t.ids {
+		if id != 0 {
+			keys[i] = Key{scopes[i], id}
+		}
+	}
+	return keys
+}
 
 // client returns what is known of a client, making room for a new one.
 func (g *Guard) client(name string) *client {
@@ -252,7 +268,11 @@ func (c *client) remember(s *Send, slot int32, keys *[maxKeys]Key, limit int) bo
 	if len(c.recent) >= limit {
 		return false
 	}
-	c.recent[s.Phone] = trace{slot, *keys}
+	t := trace{slot: slot}
+	for i, k := range keys {
+		t.ids[i] = k.ID
+	}
+	c.recent[s.Phone] = t
 	return true
 }
 
@@ -320,7 +340,7 @@ func (c *client) note(g *Guard, phone uint64, fate Fate) bool {
 		delete(c.former, phone)
 	}
 	c.count(g, Key{Scope: Client}, t.slot, add, 0)
-	for _, k := range t.keys {
+	for _, k := range t.keys() {
 		if k.Scope != 0 {
 			c.count(g, k, t.slot, add, 0)
 		}
@@ -354,10 +374,21 @@ func (c *client) apply(g *Guard, k Key, slot int32, add counts, spread uint64) {
 		cl = &cell{}
 		c.cells[k] = cl
 	}
-	cl.add(slot, add, spread, g.cfg.slots())
+	before := len(cl.slots)
+	cl.add(slot, add, spread, c.window(g))
+	c.slots += len(cl.slots) - before
 	if add.Verified > 0 {
 		cl.level.add(g.cfg.second(slot), float64(add.Verified), g.cfg.History)
 	}
+}
+
+// window is how many slots back evidence goes: less far while there is more than room
+// for.
+func (c *client) window(g *Guard) int32 {
+	if c.slots > g.cfg.MaxSlots {
+		return g.cfg.slots() / 4
+	}
+	return g.cfg.slots()
 }
 
 // settling is for how many slots those of the client as a whole outlive the window:

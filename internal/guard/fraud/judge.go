@@ -204,6 +204,7 @@ func (c *client) dealtWith(k Key, keys *[maxKeys]Key) {
 		w.discount(n)
 	}
 	if n := c.cells[k]; n != nil {
+		c.slots -= len(n.slots)
 		n.slots, n.fresh = nil, 0
 	}
 }
@@ -312,12 +313,14 @@ func (c *client) forget(g *Guard, at time.Time) {
 		}
 	}
 	c.holding.Store(int32(len(c.holds)))
-	seen := 0
+	seen, oldest := 0, g.cfg.slot(at)-c.window(g)
 	for k, cl := range c.cells {
 		if seen++; seen > sweepCells {
 			break
 		}
-		cl.prune(last)
+		before := len(cl.slots)
+		cl.prune(oldest)
+		c.slots += len(cl.slots) - before
 		if len(cl.slots) == 0 && cl.level.value(now, g.cfg.History) < 0.05 {
 			delete(c.cells, k)
 		}

@@ -61,7 +61,7 @@ type Config struct {
 	// Table answers without asking anybody.
 	Table phone.LineTyper
 	// Override is what an operator said of one number; nil for nothing.
-	Override func(phone.Number) (phone.LineType, bool)
+	Override func(phone.Number) (line phone.LineType, said bool, err error)
 	// Cache keeps answers, under the keyed Digest of a number; nil for none.
 	Cache  Cache
 	Digest func(phone.Number) ([16]byte, error)
@@ -126,8 +126,8 @@ var errNobody = errors.New("lookup: no service tells the line type")
 // no service tells is up to the table, or an error if the policy says so.
 func (c *Chain) LineType(ctx context.Context, n phone.Number, p phone.LookupPolicy) (phone.LineType, error) {
 	if c.cfg.Override != nil {
-		if line, ok := c.cfg.Override(n); ok {
-			return line, nil
+		if line, said, err := c.cfg.Override(n); said || err != nil {
+			return line, err
 		}
 	}
 	table, err := c.cfg.Table.LineType(ctx, n)

@@ -131,7 +131,9 @@ func newBed(t *testing.T, perSecond float64) *bed {
 	}
 	b.Chain = lookup.New(lookup.Config{
 		Table: table{mobile: phone.LineMobile, landline: phone.LineLandline}, Cache: b.cache, Digest: digest,
-		Override: func(n phone.Number) (phone.LineType, bool) { return phone.LinePager, n.E164() == "+12012010000" },
+		Override: func(n phone.Number) (phone.LineType, bool, error) {
+			return phone.LinePager, n.E164() == "+12012010000", nil
+		},
 		Metrics: lookup.Metrics{Lookup: func(provider, outcome string) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

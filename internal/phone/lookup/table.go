@@ -9,7 +9,6 @@ package lookup
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	_ "embed"
 	"encoding/binary"
 	"errors"
@@ -21,9 +20,9 @@ import (
 	"codeword/internal/phone"
 )
 
-//go:generate go run -C ../../../tools ./lineblocks
+//go:generate go run ./lineblocks
 
-// packed is the table of the pooled blocks of March 2023, made by tools/lineblocks.
+// packed is the table of the pooled blocks of March 2023, made by lineblocks.
 //
 //go:embed blocks.gz
 var packed []byte
@@ -120,12 +119,4 @@ func (t *Table) Known() map[phone.LineType]int {
 	}
 	delete(counts, phone.LineUnknown)
 	return counts
-}
-
-// Lines is the embedded table as a [phone.LineTyper]; the first call unpacks it.
-type Lines struct{}
-
-// LineType implements [phone.LineTyper].
-func (Lines) LineType(_ context.Context, n phone.Number) (phone.LineType, error) {
-	return Embedded().Block(n), nil
 }

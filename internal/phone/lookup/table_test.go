@@ -53,7 +53,7 @@ func typeOf(t *testing.T, text string) phone.LineType {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	got, err := lookup.Lines{}.LineType(t.Context(), n)
+	got, err := new(lookup.Lines).LineType(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ const (
 var errFacts = errors.New("not a file of block holders, or damaged")
 
 // holders calls f with the holder of each thousands-block.
-func holders(path string, f func(npa, nxx, x int, holder string)) error {
-	raw, err := os.ReadFile(path)
+func holders(path string, f func(npa, nxx, x int, holder string) error) error {
+	raw, err := os.ReadFile(path) //nolint:gosec // whoever runs it names it
 	if err != nil {
 		return err
 	}
@@ -42,8 +42,11 @@ func holders(path string, f func(npa, nxx, x int, holder string)) error {
 				if err != nil {
 					return fmt.Errorf("%d-%d-%d: %w", npa, nxx, x, err)
 				}
-				if holder != "" {
-					f(npa, nxx, x, holder)
+				if holder == "" {
+					continue
+				}
+				if err := f(npa, nxx, x, holder); err != nil {
+					return err
 				}
 			}
 		}

@@ -1,0 +1,71 @@
+package screening
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+// Hold is something that is held back, as an operator sees it.
+type Hold struct {
+	// Key names it for Release.
+	Key    string
+	Client string
+	HoldData
+}
+
+// ListHolds lists what is held back at a time on all nodes, the latest first.
+func ListHolds(ctx context.Context, notes Notes, now time.Time) ([]Hold, error) {
+	rows, err := notes.Notes(ctx, now, topicHolds, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	var out []Hold
+	for i := range rows {
+		h, ok := holdOf(&rows[i])
+		if ok && !h.Released && now.Before(h.Until) {
+			out = append(out, h)
+		}
+	}
+	slices.SortFunc(out, func(a, b Hold) int { return b.At.Compare(a.At) })
+	return out, nil
+}
+
+func holdOf(n *store.Note) (Hold, bool) {
+	h := Hold{Key: n.Key}
+	h.Client, _, _ = strings.Cut(n.Key, "/")
+	return h, json.Unmarshal(n.Body, &h.HoldData) == nil
+}
+
+// ReleaseHold ends a hold on all nodes within two seconds, and lets its history of
+// holds begin anew; fault.NotFound when there is none. actor is who wants it.
+func ReleaseHold(ctx context.Context, notes Notes, events Events, now time.Time, key, actor string) error {
+	holds, err := ListHolds(ctx, notes, now)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(holds, func(h Hold) bool { return h.Key == key })
+	if i < 0 {
+		return fault.New(fault.NotFound, "nothing of that name is held back")
+	}
+	h := &holds[i]
+	h.Released, h.At = true, now
+	body, err := json.Marshal(h.HoldData)
+	if err != nil {
+		return err
+	}
+	err = events.AppendEvents(ctx, []store.Event{{
+		ID: store.NewEventID(), At: now, Client: h.Client, Kind: eventRelease, Actor: actor, Data: body,
+	}})
+	if err != nil {
+		return err
+	}
+	return notes.PutNotes(ctx, now, []store.Note{{
+		Topic: topicHolds, Key: key, At: now, Until: h.Until.Add(overlap), Body: body,
+	}})
+}
