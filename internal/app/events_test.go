@@ -17,6 +17,7 @@ import (
 	"codeword/internal/console"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
+	"codeword/internal/phone"
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite/sqlitetest"
@@ -133,6 +134,37 @@ func TestKeysetNotRecordedNotReplaced(t *testing.T) {
 	got := log.Take()
 	if len(got) != 3 || string(got[0].Data) != `{"purpose":"code","key":"`+data.Key+`"}` || data.Key == "" ||
 		string(got[2].Data) != `{"entry":"`+got[1].ID.String()+`","outcome":"unknown"}` {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestDocumentsAreRecorded: what a command stores for all nodes is recorded with its
+// revision, and not stored when that fails.
+func TestDocumentsAreRecorded(t *testing.T) {
+	t.Parallel()
+	ring, err := keyring.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := sqlitetest.New(t)
+	log := &audittest.Log{Behind: st}
+	l := &ledger{store: sqliteEngine{st}, ring: ring, audit: log.Trail(time.Now), actor: audittest.Operator}
+	n := parseNumber(t, "+16502541234")
+	docs := l.recorded(eventOverride, map[string]any{"lastDigits": n.Mask(), "type": "mobile"})
+	log.Fail(fault.New(fault.Unavailable, "down"), 0)
+	if err := override(t.Context(), docs, ring, n, phone.LineMobile, time.Now()); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("%v", err)
+	}
+	if d, err := st.Document(t.Context(), overridesDocument, 0); err != nil || d.Revision != 0 {
+		t.Errorf("stored revision %d, %v", d.Revision, err)
+	}
+	log.Fail(nil, 0)
+	if err := override(t.Context(), docs, ring, n, phone.LineMobile, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	got := log.Take()
+	if len(got) != 1 || got[0].Kind != "numberplan.override" || got[0].Actor != audittest.Operator ||
+		string(got[0].Data) != `{"lastDigits":"1234","revision":1,"type":"mobile"}` {
 		t.Errorf("%s", got)
 	}
 }

@@ -64,7 +64,7 @@ var mayImport = []struct {
 	},
 	{
 		"internal/screening",
-		[]string{"internal/fault", "internal/guard/...", "internal/phone", "internal/store", "internal/tenant"},
+		[]string{"internal/audit", "internal/fault", "internal/guard/...", "internal/phone", "internal/store", "internal/tenant"},
 		false, "what judges sends knows neither engines nor who asks",
 	},
 	{
