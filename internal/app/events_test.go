@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -165,6 +166,33 @@ func TestDocumentsAreRecorded(t *testing.T) {
 	got := log.Take()
 	if len(got) != 1 || got[0].Kind != "numberplan.override" || got[0].Actor != audittest.Operator ||
 		string(got[0].Data) != `{"lastDigits":"1234","revision":1,"type":"mobile"}` {
+		t.Errorf("%s", got)
+	}
+}
+
+// pastCounter counts how often it forgot.
+type pastCounter struct {
+	forgot int
+	err    error
+}
+
+func (p *pastCounter) ForgetEphemeral(context.Context, time.Time) error { p.forgot++; return p.err }
+
+func TestForgetIsRecorded(t *testing.T) {
+	t.Parallel()
+	log, past := &audittest.Log{}, &pastCounter{}
+	e := audit.Entry{Actor: audittest.Operator, Kind: eventForget}
+	log.Fail(fault.New(fault.Unavailable, "down"), 0)
+	if err := forget(t.Context(), past, log.Trail(time.Now), e); !fault.Is(err, fault.Unavailable) || past.forgot != 0 {
+		t.Errorf("forgot %d times, %v", past.forgot, err)
+	}
+	log.Fail(nil, 0)
+	past.err = fault.New(fault.Unavailable, "in the middle of it")
+	if err := forget(t.Context(), past, log.Trail(time.Now), e); !fault.Is(err, fault.Unavailable) || past.forgot != 1 {
+		t.Errorf("forgot %d times, %v", past.forgot, err)
+	}
+	got := log.Take()
+	if len(got) != 2 || got[0].Kind != "ledger.forget" || !strings.Contains(string(got[1].Data), `"outcome":"unknown"`) {
 		t.Errorf("%s", got)
 	}
 }

@@ -135,9 +135,7 @@ func (c *restoreCommand) place(ctx context.Context, s streams, path string) (cli
 	clients = len(l.clients.Clients())
 	past, _ := capability[forgetful](l.store) // which every ledger is
 	data := map[string]string{"from": c.From}
-	err = l.audit.Record(ctx, audit.Entry{Actor: l.actor, Kind: eventRestore, Data: data}, func() error {
-		return past.ForgetEphemeral(ctx, time.Now())
-	})
+	err = forget(ctx, past, l.audit, audit.Entry{Actor: l.actor, Kind: eventRestore, Data: data})
 	if err := errors.Join(err, l.close()); err != nil {
 		return 0, err
 	}

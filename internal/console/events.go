@@ -38,7 +38,11 @@ func ViewEvent(e *store.Event) EventView {
 	case text == "":
 		v.Data = json.RawMessage("{}")
 	case !strings.HasPrefix(strings.TrimSpace(text), "{") || !utf8.ValidString(text) || !json.Valid(e.Data):
-		v.Data, _ = json.Marshal(text) // a string can be written
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			quoted = []byte("{}") // a string can be written
+		}
+		v.Data = quoted
 	}
 	return v
 }

@@ -71,7 +71,8 @@ func TestEventsJSON(t *testing.T) {
 		{"first page", "?limit=1", `{"events":[` + first + `],"nextBefore":"00000000-0000-0000-0000-000000000003"}`, store.EventQuery{Limit: 2}},
 		{
 			"next page", "?limit=2&before=00000000-0000-0000-0000-000000000003",
-			`{"events":[` + second + "," + third + `]}`, store.EventQuery{Limit: 3, Before: eventID(3)},
+			`{"events":[` + second + "," + third + `]}`,
+			store.EventQuery{Limit: 3, Before: eventID(3)},
 		},
 		{
 			"none", "?client=c&kind=guard.&limit=500&before=00000000-0000-0000-0000-000000000001", `{"events":[]}`,
