@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"codeword/internal/audit"
 	"codeword/internal/keyring"
