@@ -16,7 +16,9 @@ func WithSession(token Secret) CallOption {
 }
 
 // WithDeviceFingerprint tells the service what is known of the person's
-// device, a JSON object. The service limits per address in its member "ip".
+// device, a JSON object in ASCII. The service limits per address in its member "ip",
+// and knows a device again by its member "deviceId": tell that on Send and on
+// Authenticate, or on neither.
 func WithDeviceFingerprint(fingerprint string) CallOption {
 	return func(c *call) { c.fingerprint = fingerprint }
 }

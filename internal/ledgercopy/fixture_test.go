@@ -112,10 +112,23 @@ type filled struct {
 
 func (f *filled) send(tb testing.TB, client string, phone store.PhoneID, now time.Time) store.MessageID {
 	tb.Helper()
+	return f.sendAs(tb, client, phone, now, "")
+}
+
+// sendBound is a send with a bearer.
+func (f *filled) sendBound(tb testing.TB, client string, phone store.PhoneID, now time.Time) {
+	tb.Helper()
+	f.sendAs(tb, client, phone, now, "a session")
+}
+
+func (f *filled) sendAs(tb testing.TB, client string, phone store.PhoneID, now time.Time, binding store.Binding) store.MessageID {
+	tb.Helper()
 	id := messageAt(now)
 	_, err := f.StartChallenge(context.Background(), store.Start{
 		Now: now, Client: client, Phone: phone, Sealed: append([]byte("sealed "), phone[:]...),
-		Challenge:   store.Challenge{ID: random(), KeyVersion: 4e9, Digits: 6, CreatedAt: now, ExpiresAt: now.Add(10 * time.Minute)},
+		Challenge: store.Challenge{
+			ID: random(), KeyVersion: 4e9, Digits: 6, Binding: binding, CreatedAt: now, ExpiresAt: now.Add(10 * time.Minute),
+		},
 		MaxAttempts: 5, Message: id, Locale: "es-MX",
 		PhoneLimits: &store.PhoneLimits{Burst: guard.Bucket{Burst: 30, Every: time.Minute}, Day: guard.Window{Max: 100, Period: 24 * time.Hour}},
 		Charges:     []store.Charge{{Name: "client", OfClient: true, Key: client, Bucket: guard.Bucket{Burst: 1000, Every: time.Hour}}},
@@ -129,7 +142,8 @@ func (f *filled) send(tb testing.TB, client string, phone store.PhoneID, now tim
 func (f *filled) guess(phone store.PhoneID, now time.Time, right bool) (store.Session, error) {
 	return f.Attempt(context.Background(), store.Attempt{
 		Now: now, Client: f.clients[0], Phone: phone, MaxAttempts: 5, Failures: guard.Window{Max: 50, Period: 24 * time.Hour},
-		Match: func(store.Challenge) bool { return right },
+		Match:  func(store.Challenge) bool { return right },
+		Device: store.DeviceID(phone),
 		Grant: store.Grant{Session: store.Session{
 			ID: random(), User: random(), AMR: []string{"otp", "sms"}, AuthTime: now, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 		}},
@@ -174,6 +188,10 @@ func fill(tb testing.TB, l ledger, phones int) *filled {
 		phone := store.PhoneID(random())
 		f.phones = append(f.phones, phone)
 		for j := range 1 + i%3 {
+			if j == 2 {
+				f.sendBound(tb, f.clients[0], phone, at(time.Duration(i)*time.Millisecond+time.Duration(j)*time.Second))
+				continue
+			}
 			f.send(tb, f.clients[0], phone, at(time.Duration(i)*time.Millisecond+time.Duration(j)*time.Second))
 		}
 	}

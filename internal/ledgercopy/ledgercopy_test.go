@@ -67,8 +67,24 @@ func TestCopy(t *testing.T) {
 			t.Error("the source was changed")
 		}
 		compareLedgers(t, source, target)
+		phones, err := target.CopyPhones(t.Context(), store.PhoneID{}, 100)
+		if lanes, devices := withLanes(phones); err != nil || lanes != 20 || devices != 20 {
+			t.Errorf("%d phones have lanes and %d devices (%v), want 20 each", lanes, devices, err)
+		}
 		useCopy(t, source, target)
 	})
+}
+
+func withLanes(phones []store.PhoneRow) (lanes, devices int) {
+	for i := range phones {
+		if len(phones[i].Lanes) > 0 {
+			lanes++
+		}
+		if len(phones[i].Devices) > 0 {
+			devices++
+		}
+	}
+	return lanes, devices
 }
 
 // everything is all that a ledger keeps.

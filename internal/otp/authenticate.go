@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"codeword/internal/fault"
 	"codeword/internal/guard"
 	"codeword/internal/phone"
 	"codeword/internal/session"
@@ -20,6 +21,9 @@ type AuthenticateRequest struct {
 	PhoneID string
 	// OTP is the guess.
 	OTP string
+	// Device is what the caller calls the end user's device; empty when it does not
+	// tell.
+	Device string
 }
 
 // Authenticate counts an attempt and returns the session that the right code
@@ -41,6 +45,10 @@ func (s *Service) Authenticate(ctx context.Context, in AuthenticateRequest) (sto
 	}
 	if in.Principal != nil {
 		attempt.Binding = in.Principal.Binding()
+	}
+	var err error
+	if attempt.Device, err = s.device(c, in.Device); err != nil {
+		return store.Session{}, fault.Wrap(fault.Internal, "digest of the device", err)
 	}
 	granted, err := s.store.Attempt(ctx, attempt)
 	if err == nil {

@@ -33,7 +33,21 @@ func (l lines) LineType(context.Context, phone.Number) (phone.LineType, error) {
 // recorder remembers the intents on their way to the real store.
 type recorder struct {
 	*sqlite.Store
-	starts []store.Start
+	starts   []store.Start
+	attempts []store.Attempt
+	// judged, if any, is told of every guess that is compared.
+	judged func(store.Attempt)
+}
+
+func (r *recorder) Attempt(ctx context.Context, in store.Attempt) (store.Session, error) {
+	r.attempts = append(r.attempts, in)
+	if match := in.Match; r.judged != nil {
+		in.Match = func(ch store.Challenge) bool {
+			r.judged(in)
+			return match(ch)
+		}
+	}
+	return r.Store.Attempt(ctx, in)
 }
 
 func (r *recorder) StartChallenge(ctx context.Context, in store.Start) (store.Started, error) {

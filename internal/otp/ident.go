@@ -70,6 +70,17 @@ func parsePhoneID(c *tenant.Client, external string) store.PhoneID {
 	return id
 }
 
+// device is the digest of a device within a client, under the primary index key: when
+// that key is rotated, phones know no device until one has verified them again.
+func (s *Service) device(c *tenant.Client, name string) (id store.DeviceID, err error) {
+	if name == "" {
+		return id, nil
+	}
+	digest, err := s.digest("device", c.ID, []byte(name))
+	copy(id[:], digest[:])
+	return id, err
+}
+
 // The documentation's own number, id and code.
 const (
 	sampleNumber = "+14165551234"

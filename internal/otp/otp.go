@@ -134,6 +134,9 @@ type SendRequest struct {
 	PhoneNumber string
 	// EndUser is the end user's address; invalid when it is not known.
 	EndUser netip.Addr
+	// Device is what the caller calls the end user's device; empty when it does not
+	// tell.
+	Device string
 	// AcceptLanguage is the header of that name (RFC 9110, section 12.5.4): in
 	// which languages the end user wants the message. It may hold anything.
 	AcceptLanguage string
@@ -262,7 +265,10 @@ func (s *Service) start(in SendRequest, number phone.Number, now time.Time) (sto
 		Locale:      c.Texts.Locale(in.AcceptLanguage),
 	}
 	if in.Principal != nil {
-		out.Challenge.Binding = in.Principal.Binding()
+		out.Challenge.Binding, out.User = in.Principal.Binding(), in.Principal.UserID()
+	}
+	if out.Device, err = s.device(c, in.Device); err != nil {
+		return store.Start{}, err
 	}
 	if c.Live {
 		out.PhoneLimits = &store.PhoneLimits{

@@ -14,7 +14,9 @@ func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number,
 	if s.screen == nil || !in.Client.Live {
 		return s.store.StartChallenge(ctx, *start)
 	}
-	verdict := s.screen.Screen(&screening.Send{Client: in.Client, Number: n, EndUser: in.EndUser, At: start.Now})
+	verdict := s.screen.Screen(&screening.Send{
+		Client: in.Client, Number: n, EndUser: in.EndUser, Device: start.Device, At: start.Now,
+	})
 	if over := verdict.OverBudget; over != nil {
 		if start.Idempotency == nil {
 			return store.Started{}, over
@@ -23,13 +25,10 @@ func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number,
 	}
 	start.ProvenOnly = verdict.ProvenOnly
 	started, err := s.store.StartChallenge(ctx, *start)
-	switch {
-	case err != nil:
+	if err != nil || started.Replayed {
 		s.screen.Refused(in.Client, &verdict, start.Now)
-	case started.Replayed:
-		s.screen.Refused(in.Client, &verdict, start.Now)
-	default:
-		s.screen.Accepted(&verdict, started.Phone, started.Challenge.ID == start.Challenge.ID)
+		return started, err
 	}
-	return started, err
+	s.screen.Accepted(&verdict, started.Phone, started.Challenge.ID == start.Challenge.ID)
+	return started, nil
 }

@@ -112,9 +112,8 @@ type Send struct {
 	Number phone.Number
 	// EndUser is the end user's address; invalid when it is not known.
 	EndUser netip.Addr
-	// Device is a keyed digest of what the end user's device calls itself; empty when
-	// it is not known.
-	Device []byte
+	// Device is what the end user's device calls itself; zero when it is not known.
+	Device store.DeviceID
 	At     time.Time
 }
 
@@ -142,7 +141,7 @@ func (s *Screen) Screen(in *Send) Verdict {
 		v.judged = true
 		v.send = fraud.Send{
 			At: in.At, Client: in.Client.ID, Block: blockOf(in.Number), Address: in.EndUser,
-			Device: digestOf(in.Device), Safe: in.Client.Safe(in.Number, in.EndUser),
+			Device: binary.BigEndian.Uint64(in.Device[:8]), Safe: in.Client.Safe(in.Number, in.EndUser),
 		}
 		if d, held := s.guard.Check(&v.send); held {
 			v.ProvenOnly = set.FraudGuard == tenant.GuardEnforce && !s.cfg.Free(in.Client)
@@ -157,13 +156,6 @@ func (s *Screen) Screen(in *Send) Verdict {
 // blockOf is the seven digits of a number's thousands-block.
 func blockOf(n phone.Number) uint32 {
 	return uint32(n.NPA()*10_000 + n.NXX()*10 + n.Thousands())
-}
-
-func digestOf(b []byte) uint64 {
-	if len(b) < 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(b)
 }
 
 // reserve puts the price of the message on the client's account.

@@ -63,7 +63,7 @@ func isCode(s string, length int) bool {
 
 func (s *Server) runAuthenticate(ctx context.Context, x *exchange, in authenticateBody) (string, error) {
 	granted, err := s.cfg.OTP.Authenticate(ctx, otp.AuthenticateRequest{
-		Client: x.client, Principal: x.principal, PhoneID: in.phoneID, OTP: in.otp,
+		Client: x.client, Principal: x.principal, PhoneID: in.phoneID, OTP: in.otp, Device: x.fingerprint().id,
 	})
 	if err != nil {
 		return "", err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
@@ -380,68 +379,6 @@ func TestIdempotencyKeyInFlight(t *testing.T) {
 	}
 	if got := f.do("POST", api.PathSend, other, "Idempotency-Key: same"); got.status != 200 {
 		t.Errorf("afterwards: %d", got.status)
-	}
-}
-
-func TestEndUserAddress(t *testing.T) {
-	const fingerprint, forwarded = "Ratio-Device-Fingerprint: ", "X-Forwarded-For: "
-	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
-	for _, c := range []struct {
-		name    string
-		trusted []netip.Prefix
-		headers []string
-		want    string
-		noted   bool
-	}{
-		{"nothing known", nil, nil, "", false},
-		{"fingerprint", nil, []string{fingerprint + `{"ip":"203.0.113.9","ua":"x"}`}, "203.0.113.9", false},
-		{"fingerprint with trailing comma", nil, []string{fingerprint + `{"ip":"203.0.113.9",}`}, "203.0.113.9", false},
-		{"base64url", nil, []string{fingerprint + `eyJpcCI6IjIwMDE6ZGI4OjoxIn0`}, "2001:db8::1", false},
-		{"base64 with padding", nil, []string{fingerprint + `eyJpcCI6IjIwMDE6ZGI4OjoxIn0=`}, "2001:db8::1", false},
-		{"mapped", nil, []string{fingerprint + `{"ip":"::ffff:203.0.113.9"}`}, "203.0.113.9", false},
-		{"zone", nil, []string{fingerprint + `{"ip":"fe80::1%eth0"}`}, "fe80::1", false},
-		{"not JSON", nil, []string{fingerprint + "hello"}, "", true},
-		{"no ip", nil, []string{fingerprint + `{"ua":"x"}`}, "", true},
-		{"ip a number", nil, []string{fingerprint + `{"ip":1}`}, "", true},
-		{"ip nonsense", nil, []string{fingerprint + `{"ip":"300.1.1.1"}`}, "", true},
-		{"ip unspecified", nil, []string{fingerprint + `{"ip":"0.0.0.0"}`}, "", true},
-		{"ip twice", nil, []string{fingerprint + `{"ip":"203.0.113.9","ip":"203.0.113.8"}`}, "", true},
-		{"header twice", nil, []string{fingerprint + `{"ip":"203.0.113.9"}`, fingerprint + `{"ip":"203.0.113.8"}`}, "", true},
-		{"too long", nil, []string{fingerprint + `{"ip":"203.0.113.9","x":"` + strings.Repeat("x", 5000) + `"}`}, "", true},
-
-		{"forwarded but no proxy trusted", nil, []string{forwarded + "203.0.113.9"}, "", false},
-		{"forwarded by another peer", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []string{forwarded + "203.0.113.9"}, "", false},
-		{"forwarded", loopback, []string{forwarded + "203.0.113.9"}, "203.0.113.9", false},
-		{"forged before it", loopback, []string{forwarded + "198.51.100.1, 203.0.113.9"}, "203.0.113.9", false},
-		{"two proxies", loopback, []string{forwarded + "198.51.100.1, 203.0.113.9, 10.1.2.3"}, "203.0.113.9", false},
-		{"two lines", loopback, []string{forwarded + "198.51.100.1", forwarded + "203.0.113.9,10.1.2.3"}, "203.0.113.9", false},
-		{"port", loopback, []string{forwarded + "203.0.113.9:1234"}, "203.0.113.9", false},
-		{"IPv6 with port", loopback, []string{forwarded + "[2001:db8::1]:1234"}, "2001:db8::1", false},
-		{"IPv6 in brackets", loopback, []string{forwarded + "[2001:db8::1]"}, "2001:db8::1", false},
-		{"garbage hides what stands before", loopback, []string{forwarded + "203.0.113.9, unknown"}, "", false},
-		{"only proxies", loopback, []string{forwarded + "10.0.0.1"}, "", false},
-		{"empty", loopback, []string{forwarded}, "", false},
-		{"no header", loopback, nil, "", false},
-		{"endless", loopback, []string{forwarded + "203.0.113.9" + strings.Repeat(",10.0.0.1", 100)}, "", false},
-		{"fingerprint wins", loopback, []string{forwarded + "198.51.100.1", fingerprint + `{"ip":"203.0.113.9"}`}, "203.0.113.9", false},
-		{"bad fingerprint, proxy", loopback, []string{forwarded + "198.51.100.1", fingerprint + `{`}, "198.51.100.1", true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, func(cfg *server.Config) { cfg.TrustedProxies = c.trusted })
-			if got := f.do("POST", api.PathSend, goodSend, c.headers...); got.status != 200 {
-				t.Fatalf("%d %s", got.status, got.body)
-			}
-			got := f.otp.lastSend(t).EndUser
-			if c.want == "" && got.IsValid() || c.want != "" && got.String() != c.want {
-				t.Errorf("end user %v, want %q", got, c.want)
-			}
-			if noted := strings.Contains(f.log.String(), "ratio-device-fingerprint ignored"); noted != c.noted {
-				t.Errorf("noted in the log: %v", noted)
-			}
-			if strings.Contains(f.log.String(), "203.0.113") {
-				t.Error("the log contains the address")
-			}
-		})
 	}
 }
 

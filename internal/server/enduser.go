@@ -10,48 +10,82 @@ import (
 const (
 	// maxFingerprint is the longest ratio-device-fingerprint that is looked at.
 	maxFingerprint = 4 << 10
+	// maxDevice is the longest name of a device.
+	maxDevice = 256
 	// maxHops is how many entries of X-Forwarded-For are looked at.
 	maxHops = 32
 )
 
+// fingerprint is what ratio-device-fingerprint tells of the end user's device. Both
+// are zero when it does not.
+type fingerprint struct {
+	read bool
+	// addr is the address that the person has.
+	addr netip.Addr
+	// id is what the caller calls the device.
+	id string
+}
+
+// fingerprint reads the header, at most once. One that cannot be read is remarked in
+// the log and otherwise ignored, in whole or in part.
+func (x *exchange) fingerprint() *fingerprint {
+	f := &x.device
+	values := x.r.Header[keyFingerprint]
+	if f.read || len(values) == 0 {
+		return f
+	}
+	f.read = true
+	if len(values) > 1 || !x.doc.fingerprint(values[0], f) {
+		x.note("ratio-device-fingerprint ignored: not one JSON object with an ip or a deviceId")
+	}
+	return f
+}
+
 // endUser returns the address of the person behind the request: what the
 // fingerprint says, since the caller has proved who it is, else what a trusted
-// proxy says. The zero Addr if neither tells. A header that cannot be read is
-// remarked in the log and otherwise ignored.
+// proxy says. The zero Addr if neither tells.
 func (x *exchange) endUser() netip.Addr {
-	if values := x.r.Header[keyFingerprint]; len(values) > 0 {
-		if len(values) == 1 {
-			if a, ok := x.doc.fingerprintAddr(values[0]); ok {
-				return a
-			}
-		}
-		x.note("ratio-device-fingerprint ignored: not one JSON object with an ip")
-	}
-	if len(x.s.cfg.TrustedProxies) == 0 {
-		return netip.Addr{}
+	if f := x.fingerprint(); f.addr.IsValid() || len(x.s.cfg.TrustedProxies) == 0 {
+		return f.addr
 	}
 	return forwardedFor(x.s.cfg.TrustedProxies, x.r.RemoteAddr, x.r.Header["X-Forwarded-For"])
 }
 
-// fingerprintAddr returns the ip of a fingerprint: a JSON object, as it is or in
-// base64 of either alphabet.
-func (d *document) fingerprintAddr(value string) (netip.Addr, bool) {
+// fingerprint reads a JSON object, as it is or in base64 of either alphabet: its ip,
+// and its deviceId, which may be called visitorId. It reports whether one of them is
+// there and what is there can be read.
+func (d *document) fingerprint(value string, f *fingerprint) (ok bool) {
 	value = strings.TrimSpace(value)
 	if value == "" || len(value) > maxFingerprint {
-		return netip.Addr{}, false
+		return false
 	}
 	raw := []byte(value)
 	if raw[0] != '{' {
-		var ok bool
 		if raw, ok = fromBase64(value); !ok {
-			return netip.Addr{}, false
+			return false
 		}
 	}
-	members := [...]member{{name: "ip"}}
-	if err := d.object(bytes.TrimSpace(raw), members[:]); err != nil || members[0].kind != kindString {
-		return netip.Addr{}, false
+	members := [...]member{{name: "ip"}, {name: "deviceId"}, {name: "visitorId"}}
+	if err := d.object(bytes.TrimSpace(raw), members[:]); err != nil {
+		return false
 	}
-	return parseAddr(members[0].text)
+	ip, device := &members[0], &members[1]
+	if device.absent() {
+		device = &members[2]
+	}
+	ok = !ip.absent() || !device.absent()
+	if !ip.absent() {
+		addr, valid := parseAddr(ip.text)
+		f.addr, ok = addr, ok && valid
+	}
+	if !device.absent() {
+		valid := len(device.text) > 0 && len(device.text) <= maxDevice
+		if valid {
+			f.id = device.text
+		}
+		ok = ok && valid
+	}
+	return ok
 }
 
 // fromBase64 reads base64 in either alphabet of RFC 4648, padded or not.

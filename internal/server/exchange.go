@@ -27,6 +27,8 @@ type exchange struct {
 
 	client    *tenant.Client
 	principal *session.Principal
+	// device is what the request tells of the end user's device, read once.
+	device fingerprint
 	// carrier is the route that a callback claims to be of; it is one of ours.
 	carrier string
 

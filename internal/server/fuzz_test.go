@@ -51,14 +51,22 @@ func FuzzObject(f *testing.F) {
 }
 
 func FuzzFingerprint(f *testing.F) {
-	for _, seed := range []string{`{"ip":"203.0.113.9"}`, `eyJpcCI6IjIwMDE6ZGI4OjoxIn0`, `{"ip":"::ffff:1.2.3.4%eth0"}`, `{`, "", "=", "{\"ip\":\"\x00\"}"} {
+	for _, seed := range []string{
+		`{"ip":"203.0.113.9"}`, `eyJpcCI6IjIwMDE6ZGI4OjoxIn0`, `{"ip":"::ffff:1.2.3.4%eth0"}`, `{`, "", "=", "{\"ip\":\"\x00\"}",
+		`{"deviceId":"d","visitorId":"v"}`, `{"deviceId":null,"visitorId":"v","ip":1}`, `{"deviceId":""}`,
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		var d document
-		a, ok := d.fingerprintAddr(value)
-		if ok != a.IsValid() || ok && (a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || a.Zone() != "") {
-			t.Fatalf("%q: %v, %v", value, a, ok)
+		var got fingerprint
+		ok := d.fingerprint(value, &got)
+		a := got.addr
+		if ok && !a.IsValid() && got.id == "" || len(got.id) > maxDevice {
+			t.Fatalf("%q: %+v, %v", value, got, ok)
+		}
+		if a.IsValid() && (a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || a.Zone() != "") {
+			t.Fatalf("%q: %+v, %v", value, got, ok)
 		}
 	})
 }

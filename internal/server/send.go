@@ -55,6 +55,7 @@ func (s *Server) runSend(ctx context.Context, x *exchange, in sendBody) (otp.Sen
 		Principal:   x.principal,
 		PhoneNumber: in.phone,
 		EndUser:     x.endUser(),
+		Device:      x.fingerprint().id,
 	}
 	if languages := x.r.Header[keyAcceptLanguage]; len(languages) > 0 {
 		// Several lines are one list (RFC 9110 section 5.3).

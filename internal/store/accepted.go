@@ -17,6 +17,8 @@ type (
 		// User is whose phone it is, if HasUser.
 		User    UserID
 		HasUser bool
+		// Devices are those that verified the phone.
+		Devices Devices
 	}
 	// Accepted is a message that was accepted elsewhere, and that the ledger is to
 	// log and to queue.
@@ -41,8 +43,9 @@ type (
 		Phone  PhoneID
 		// Sealed is the number, encrypted; stored when the phone is new.
 		Sealed []byte
-		// User and Known are those of a Grant.
-		User  UserID
-		Known bool
+		// User and Known are those of a Grant, Device that of an Attempt.
+		User   UserID
+		Known  bool
+		Device DeviceID
 	}
 )

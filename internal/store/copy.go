@@ -17,10 +17,13 @@ type PhoneRow struct {
 	// User is zero until somebody verified the phone.
 	User       UserID
 	VerifiedAt time.Time
-	// Burst, Day and Failures are the phone's limits, as package intent keeps them.
+	// Burst, Day, Failures and Lanes are the phone's limits, and Devices those that
+	// verified it, as package intent keeps them.
 	Burst    time.Time
 	Day      []byte
 	Failures []byte
+	Lanes    []byte
+	Devices  []byte
 	// LastMessage is zero for a phone without messages.
 	LastMessage MessageID
 	LastSendAt  time.Time

@@ -43,7 +43,10 @@ type Charge struct {
 	Bucket   guard.Bucket
 }
 
-// PhoneLimits are the limits kept with the phone itself.
+// PhoneLimits are the limits kept with the phone itself, once for each lane: callers
+// of whom nothing is known, those with a bearer, and those who are known to be the
+// phone's owner, by a bearer of its user or by a device that verified it before. What
+// happens in one lane is no matter in another.
 type PhoneLimits struct {
 	Burst    guard.Bucket
 	Day      guard.Window
@@ -77,8 +80,12 @@ type Start struct {
 	// Sealed is the number, encrypted; stored when the phone is new.
 	Sealed []byte
 	// Challenge is started unless one with the same binding lives; then that
-	// one is sent again, unchanged.
+	// one is sent again, unchanged. Without a binding, from a device that the phone
+	// knows, it is bound to the device.
 	Challenge Challenge
+	// User is the bearer's, zero without one; Device is the caller's, zero for none.
+	User   UserID
+	Device DeviceID
 	// MaxAttempts is how many guesses a challenge takes; one that took them all
 	// is dead, and a send starts a fresh one.
 	MaxAttempts int
@@ -141,8 +148,11 @@ type Attempt struct {
 	Binding Binding
 	// MaxAttempts is how many guesses a challenge takes.
 	MaxAttempts int
-	// Failures is the per-phone budget across challenges; the zero Window for
-	// none.
+	// Device is the caller's, zero for none. The phone remembers it when the
+	// attempt is successful.
+	Device DeviceID
+	// Failures is the phone's budget across challenges, of each lane; the zero
+	// Window for none.
 	Failures guard.Window
 	// Match compares the guess with the code of the challenge it is shown. The
 	// engine calls it at most once for a counted attempt, only for a challenge
@@ -150,6 +160,14 @@ type Attempt struct {
 	// must be pure, since a group that failed is run again.
 	Match func(Challenge) bool
 	Grant Grant
+}
+
+// BearerUser is the user whom the caller's bearer names, zero without one.
+func (a *Attempt) BearerUser() UserID {
+	if !a.Grant.Known {
+		return UserID{}
+	}
+	return a.Grant.Session.User
 }
 
 // Grant is the session that a successful attempt creates or upgrades.

@@ -12,7 +12,7 @@ type Judged uint8
 
 // The judgments. Only Counted and Right change the phone.
 const (
-	// Refused: the phone's failure budget is used up.
+	// Refused: the failure budget of the caller's lane is used up.
 	Refused Judged = iota + 1
 	// Uncounted: there is nothing to guess at. The engine writes something all
 	// the same, so that the refusal is as slow as one that counts.
@@ -26,46 +26,53 @@ const (
 // Gone refuses an attempt that is to upgrade a session that is not there.
 func Gone() error { return fault.New(fault.InvalidAuthorization, "session is gone") }
 
+// Exhausted refuses an attempt in a lane whose budget of failures is used up.
+func Exhausted(retryAfter time.Duration) *fault.Error {
+	return &fault.Error{
+		Kind: fault.LimitOTP, Detail: "failure budget of the phone is used up",
+		Limit: store.LimitPhoneFailures, RetryAfter: retryAfter,
+	}
+}
+
 // Attempt judges a guess. The error is nil for Right only.
 func (p *Phone) Attempt(in *store.Attempt) (Judged, error) {
 	if !p.Known {
 		return Uncounted, fault.New(fault.WrongCode, "phone is unknown")
 	}
-	if d := in.Failures.Admit(in.Now, p.Failures); !d.Allowed {
-		return Refused, &fault.Error{
-			Kind: fault.LimitOTP, Detail: "failure budget of the phone is used up",
-			Limit: store.LimitPhoneFailures, RetryAfter: d.RetryAfter,
-		}
+	who := caller{in.Binding, in.BearerUser(), in.Device}
+	lane := p.lane(who)
+	budget := p.budget(lane)
+	if d := in.Failures.Admit(in.Now, budget.Failures); !d.Allowed {
+		return Refused, Exhausted(d.RetryAfter)
 	}
-	ch, dead := p.Challenges.open(in)
+	ch, dead := p.Challenges.open(in, p.bindings(who))
 	switch {
 	case dead != "":
 		return Uncounted, fault.New(fault.WrongCode, dead)
 	case !in.Match(ch):
-		return Counted, p.miss(in, ch)
+		return Counted, p.miss(in, ch, lane, &budget)
 	}
 	p.Challenges = p.Challenges.Remove(ch.Binding).Prune(in.Now)
 	return Right, nil
 }
 
-// open returns the challenge that the attempt is for: the one bound to the
-// caller if that takes attempts, else the one that nobody is bound to. When
-// there is none, dead says why, for the log.
-func (l Challenges) open(in *store.Attempt) (ch store.Challenge, dead string) {
-	judge := func(b store.Binding) string {
-		var found bool
-		if ch, found = l.Find(b); !found {
-			return "no challenge"
+// open returns the challenge that the attempt is for: the first of those bindings
+// that takes attempts. When there is none, dead says why, for the log.
+func (l Challenges) open(in *store.Attempt, bindings []store.Binding) (_ store.Challenge, dead string) {
+	for _, b := range bindings {
+		reason := "no challenge"
+		ch, found := l.Find(b)
+		if found {
+			reason = deadReason(ch, in)
 		}
-		return deadReason(ch, in)
+		if reason == "" {
+			return ch, ""
+		}
+		if dead == "" {
+			dead = reason
+		}
 	}
-	if dead = judge(in.Binding); dead == "" || in.Binding == "" {
-		return ch, dead
-	}
-	if judge("") == "" {
-		dead = ""
-	}
-	return ch, dead
+	return store.Challenge{}, dead
 }
 
 // deadReason is empty for a challenge that takes attempts.
@@ -80,15 +87,24 @@ func deadReason(ch store.Challenge, in *store.Attempt) string {
 	}
 }
 
-// miss counts a wrong guess against the challenge and against the phone.
-func (p *Phone) miss(in *store.Attempt, ch store.Challenge) error {
+// miss counts a wrong guess against the challenge and against the lane.
+func (p *Phone) miss(in *store.Attempt, ch store.Challenge, lane lane, b *Budget) error {
 	ch.Attempts++
 	if !in.Failures.Unlimited() {
-		p.Failures = in.Failures.Record(in.Now, p.Failures)
+		b.Failures = in.Failures.Record(in.Now, b.Failures)
+		p.spend(lane, *b)
 	}
 	p.Challenges = p.Challenges.Put(ch)
-	retryable := ch.Attempts < in.MaxAttempts && in.Failures.Admit(in.Now, p.Failures).Allowed
+	retryable := ch.Attempts < in.MaxAttempts && in.Failures.Admit(in.Now, b.Failures).Allowed
 	return &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: retryable}
+}
+
+// Remember notes the device that verified the phone, and tells whether that changed
+// anything.
+func (p *Phone) Remember(device store.DeviceID) (changed bool) {
+	before := p.Devices
+	p.Devices = p.Devices.With(device)
+	return p.Devices != before
 }
 
 // Owner decides whose phone it is, now that possession was proved. user comes

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"codeword/internal/store"
@@ -96,13 +97,13 @@ func (l Challenges) Remove(b store.Binding) Challenges {
 	return l.filter(func(ch store.Challenge) bool { return ch.Binding != b })
 }
 
-// Put adds ch, or replaces the one with its binding. The oldest goes when there
-// are too many.
+// Put adds ch, or replaces the one with its binding. When there are too many, the
+// oldest of those bound to a session goes, so that nobody who has many sessions can
+// drive out another kind.
 func (l Challenges) Put(ch store.Challenge) Challenges {
 	out := l.Remove(ch.Binding)
 	for n := out.count(); n >= maxChallenges; n-- {
-		_, size := out.next()
-		out = out[size:]
+		out = out.dropOldest()
 	}
 	binding := ch.Binding[:min(len(ch.Binding), maxBinding)]
 	out = append(out, ch.ID[:]...)
@@ -112,6 +113,24 @@ func (l Challenges) Put(ch store.Challenge) Challenges {
 	out = binary.BigEndian.AppendUint64(out, uint64(store.Micros(ch.ExpiresAt)))
 	out = append(out, byte(len(binding)))
 	return append(out, binding...)
+}
+
+// dropOldest drops the oldest challenge that is bound to a session, or the oldest of
+// all if none is.
+func (l Challenges) dropOldest() Challenges {
+	victim, _ := l.next()
+	for rest := l; ; {
+		ch, size := rest.next()
+		if size == 0 {
+			break
+		}
+		if ch.Binding != "" && !strings.HasPrefix(string(ch.Binding), deviceMark) {
+			victim = ch
+			break
+		}
+		rest = rest[size:]
+	}
+	return l.Remove(victim.Binding)
 }
 
 func (l Challenges) count() (n int) {

@@ -25,12 +25,13 @@ type Phone struct {
 	Blocked time.Time
 	User    store.UserID
 	HasUser bool
-	// Burst is the theoretical arrival time of the burst limit; Day and Failures
-	// are logs of package guard.
-	Burst         time.Time
-	Day, Failures []byte
-	LastMessage   []byte
-	Challenges    Challenges
+	// Budget is that of the open lane, Lanes are those of the others.
+	Budget
+	Lanes Lanes
+	// Devices are those that verified the phone.
+	Devices     store.Devices
+	LastMessage []byte
+	Challenges  Challenges
 }
 
 // Sent is what a send made, beside what it changed in its phone.
@@ -47,30 +48,44 @@ type Sent struct {
 // phone's last. A refusal changes nothing. check decides about one charge without
 // taking it; an error that is not a refusal can only come from there.
 func (p *Phone) Send(in *store.Start, check func(*store.Charge) (guard.Decision, error)) (Sent, error) {
+	if in.Refusal != nil {
+		return Sent{}, in.Refusal
+	}
 	if p.OptedOut {
 		return Sent{}, fault.New(fault.OptedOut, "phone opted out")
 	}
 	if in.Now.Before(p.Blocked) {
 		return Sent{}, fault.New(fault.Blocked, "phone is blocked")
 	}
+	if in.ProvenOnly && !p.HasUser {
+		return Sent{}, Unproven()
+	}
 	out := Sent{Previous: p.LastMessage}
-	burst, err := p.passLimits(in, check, &out)
+	who := caller{in.Challenge.Binding, in.User, in.Device}
+	lane := p.lane(who)
+	budget := p.budget(lane)
+	burst, err := passLimits(in, &budget, check, &out)
 	if err != nil {
 		return Sent{}, err
 	}
-	p.Burst = burst
 	if l := in.PhoneLimits; l != nil {
-		p.Day = l.Day.Record(in.Now, p.Day)
+		budget.Burst, budget.Day = burst, l.Day.Record(in.Now, budget.Day)
+		p.spend(lane, budget)
 	}
-	out.Challenge = p.challengeFor(in)
+	out.Challenge = p.challengeFor(in, p.bindings(who)[0])
 	p.LastMessage = in.Message[:]
 	return out, nil
 }
 
+// Unproven refuses a send that is held back from phones that nobody verified.
+func Unproven() *fault.Error {
+	return fault.New(fault.Blocked, "held back: nobody has verified the phone")
+}
+
 // passLimits asks every limit before any is charged. When several refuse, the
 // one with the longest wait is told, so that waiting as told is enough.
-func (p *Phone) passLimits(in *store.Start, check func(*store.Charge) (guard.Decision, error), out *Sent) (burst time.Time, err error) {
-	burst = p.Burst
+func passLimits(in *store.Start, b *Budget, check func(*store.Charge) (guard.Decision, error), out *Sent) (burst time.Time, err error) {
+	burst = b.Burst
 	var refusal *fault.Error
 	consider := func(d guard.Decision, kind fault.Kind, name string) {
 		if !d.Allowed && (refusal == nil || d.RetryAfter > refusal.RetryAfter) {
@@ -78,11 +93,11 @@ func (p *Phone) passLimits(in *store.Start, check func(*store.Charge) (guard.Dec
 		}
 	}
 	if l := in.PhoneLimits; l != nil {
-		d := l.Burst.Take(in.Now, p.Burst)
+		d := l.Burst.Take(in.Now, b.Burst)
 		burst = d.Next
 		consider(d, fault.LimitSMS, store.LimitPhoneBurst)
-		consider(l.Day.Admit(in.Now, p.Day), fault.LimitSMS, store.LimitPhoneDay)
-		consider(l.Failures.Admit(in.Now, p.Failures), fault.LimitOTP, store.LimitPhoneFailures)
+		consider(l.Day.Admit(in.Now, b.Day), fault.LimitSMS, store.LimitPhoneDay)
+		consider(l.Failures.Admit(in.Now, b.Failures), fault.LimitOTP, store.LimitPhoneFailures)
 	}
 	if len(in.Charges) > MaxCharges {
 		return burst, fault.New(fault.Internal, "too many charges")
@@ -106,17 +121,19 @@ func (p *Phone) passLimits(in *store.Start, check func(*store.Charge) (guard.Dec
 	return burst, nil
 }
 
-// challengeFor returns the live challenge with the same binding, or starts the
-// one that the intent brings. Whatever is dead is dropped on the way.
-func (p *Phone) challengeFor(in *store.Start) store.Challenge {
+// challengeFor returns the live challenge with that binding, or starts the one that
+// the intent brings. Whatever is dead is dropped on the way.
+func (p *Phone) challengeFor(in *store.Start, binding store.Binding) store.Challenge {
 	p.Challenges = p.Challenges.Prune(in.Now)
-	ch, found := p.Challenges.Find(in.Challenge.Binding)
+	ch, found := p.Challenges.Find(binding)
 	// Nobody could type a code of the length that the client has given up.
 	if found && ch.Attempts < in.MaxAttempts && ch.Digits == in.Challenge.Digits {
 		return ch
 	}
-	p.Challenges = p.Challenges.Put(in.Challenge)
-	return in.Challenge
+	ch = in.Challenge
+	ch.Binding = binding
+	p.Challenges = p.Challenges.Put(ch)
+	return ch
 }
 
 // Replay answers a send whose idempotency key was used before, with that body

@@ -71,7 +71,7 @@ func (o *attemptOp) decide(r *rows) error {
 // after possession was proved.
 func (o *attemptOp) grant(r *rows, p *phoneRow, expires time.Time) error {
 	g := &o.in.Grant
-	owner, err := r.own(o.client, p, &store.Own{Now: o.in.Now, User: g.Session.User, Known: g.Known})
+	owner, err := r.own(o.client, p, &store.Own{Now: o.in.Now, User: g.Session.User, Known: g.Known, Device: o.in.Device})
 	if err != nil {
 		return err
 	}

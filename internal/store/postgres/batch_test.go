@@ -81,7 +81,10 @@ func TestBatchSharesAReference(t *testing.T) {
 	first, r := handedOver(&claimed[0], store.ReceiptDelivered)
 	second, _ := handedOver(&claimed[1], 0)
 	second.CarrierRef, second.Dispatches[0].CarrierRef, second.Dispatches[0].At = r.CarrierRef, r.CarrierRef, moment(time.Second)
-	for i, want := range []store.Applied{{Effect: store.ReceiptUnmatched}, {Message: claimed[1].ID, Effect: store.ReceiptChanged}} {
+	for i, want := range []store.Applied{
+		{Effect: store.ReceiptUnmatched},
+		{Message: claimed[1].ID, Phone: claimed[1].Phone, Effect: store.ReceiptChanged},
+	} {
 		if i == 1 {
 			if n, err := s.RecordOutcomes(t.Context(), moment(0), []store.Outcome{first, second, first}); err != nil || n != 2 {
 				t.Fatalf("%d outcomes were taken, %v", n, err)

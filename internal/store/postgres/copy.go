@@ -14,10 +14,10 @@ func (s *Store) CopyPhones(ctx context.Context, after store.PhoneID, limit int) 
 		out = append(out, store.PhoneRow{
 			ID: c.id(0), Client: c.text(1), Sealed: c.bytes(2), CreatedAt: c.time(3), OptedOutAt: c.time(4), BlockedUntil: c.time(5),
 			User: c.id(6), VerifiedAt: c.time(7), Burst: c.time(8), Day: c.bytes(9), Failures: c.bytes(10),
-			LastMessage: c.id(11), LastSendAt: c.time(12),
+			LastMessage: c.id(11), LastSendAt: c.time(12), Lanes: c.bytes(13), Devices: c.bytes(14),
 		})
 	}, `SELECT p.phone_id, COALESCE(c.client_id, ''), p.sealed, p.created_at, p.opted_out_at, p.blocked_until, p.user_id,
-			p.verified_at, p.burst_tat, p.day_log, p.failure_log, p.last_message, p.last_send_at
+			p.verified_at, p.burst_tat, p.day_log, p.failure_log, p.last_message, p.last_send_at, p.lanes, p.devices
 		FROM phones p LEFT JOIN clients c ON c.client_no = p.client_no WHERE p.phone_id > $1 ORDER BY p.phone_id LIMIT $2`, [16]byte(after), limit)
 	return out, err
 }
@@ -143,14 +143,16 @@ func (s *Store) TakePhones(ctx context.Context, put []store.PhoneRow, drop []sto
 		for i := range put {
 			p := &put[i]
 			t.exec(`INSERT INTO phones (phone_id, client_no, sealed, created_at, opted_out_at, blocked_until, user_id, verified_at, burst_tat,
-					day_log, failure_log, last_message, last_send_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+					day_log, failure_log, last_message, last_send_at, lanes, devices)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 				ON CONFLICT (phone_id) DO UPDATE SET client_no = excluded.client_no, sealed = excluded.sealed, created_at = excluded.created_at,
 					opted_out_at = excluded.opted_out_at, blocked_until = excluded.blocked_until, user_id = excluded.user_id,
 					verified_at = excluded.verified_at, burst_tat = excluded.burst_tat, day_log = excluded.day_log,
 					failure_log = excluded.failure_log, last_message = excluded.last_message, last_send_at = excluded.last_send_at,
-					challenges = NULL, challenges_until = 0`,
+					lanes = excluded.lanes, devices = excluded.devices, challenges = NULL, challenges_until = 0`,
 				[16]byte(p.ID), no[i], notNull(p.Sealed), micros(p.CreatedAt), micros(p.OptedOutAt), micros(p.BlockedUntil), knownID(p.User),
-				micros(p.VerifiedAt), micros(p.Burst), bytesOrNull(p.Day), bytesOrNull(p.Failures), knownID(p.LastMessage), micros(p.LastSendAt))
+				micros(p.VerifiedAt), micros(p.Burst), bytesOrNull(p.Day), bytesOrNull(p.Failures), knownID(p.LastMessage), micros(p.LastSendAt),
+				bytesOrNull(p.Lanes), bytesOrNull(p.Devices))
 		}
 	})
 }

@@ -46,8 +46,9 @@ func (s *Store) readFacts(group []*factsRead, results []error) {
 	err := s.query(ctx, func(c row) {
 		found[c.id(0)] = known{c.int(1), store.PhoneFacts{
 			ID: c.id(0), Known: true, OptedOut: c.int(2) != 0, BlockedUntil: c.time(3), User: c.id(4), HasUser: !c.null(4),
+			Devices: store.Devices(c.bytes(5)),
 		}}
-	}, `SELECT phone_id, client_no, opted_out_at, blocked_until, user_id FROM phones WHERE phone_id = ANY($1::uuid[])`, each)
+	}, `SELECT phone_id, client_no, opted_out_at, blocked_until, user_id, devices FROM phones WHERE phone_id = ANY($1::uuid[])`, each)
 	for i, f := range group {
 		results[i] = err
 		for _, id := range f.ids {

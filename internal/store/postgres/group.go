@@ -115,7 +115,8 @@ const (
 	lockSession = `SELECT client_no, user_id, phone_id, amr, auth_time, created_at, expires_at, issuer, subject
 		FROM sessions WHERE session_id = $1 FOR NO KEY UPDATE`
 	lockKey   = `SELECT body, phone_id, expires_at FROM idempotency WHERE idempotency_key = $1 FOR NO KEY UPDATE`
-	lockPhone = `SELECT client_no, opted_out_at, blocked_until, user_id, verified_at, burst_tat, day_log, failure_log, last_message, last_send_at, challenges
+	lockPhone = `SELECT client_no, opted_out_at, blocked_until, user_id, verified_at, burst_tat, day_log, failure_log, last_message, last_send_at, challenges,
+			lanes, devices
 		FROM phones WHERE phone_id = $1 FOR NO KEY UPDATE`
 	readUser  = `SELECT client_no, phone_id FROM users WHERE user_id = $1`
 	lockLimit = `SELECT tat FROM limits WHERE limit_key = $1 FOR NO KEY UPDATE`
@@ -165,7 +166,7 @@ func (p *phoneRow) scan(c row) {
 	p.Burst = c.time(5)
 	p.Day, p.Failures, p.LastMessage = c.bytes(6), c.bytes(7), c.bytes(8)
 	p.sent = c.time(9)
-	p.Challenges = c.bytes(10)
+	p.Challenges, p.Lanes, p.Devices = c.bytes(10), c.bytes(11), store.Devices(c.bytes(12))
 }
 
 // phone is a phone as the client sees it: another client's is not known.
@@ -250,14 +251,16 @@ func (p *phoneRow) write(t *tx) {
 	case !p.dirty:
 	case p.stored:
 		t.exec(`UPDATE phones SET user_id = $2, verified_at = $3, burst_tat = $4, day_log = $5, failure_log = $6, last_message = $7,
-				last_send_at = $8, challenges = $9, challenges_until = $10 WHERE phone_id = $1`,
+				last_send_at = $8, challenges = $9, challenges_until = $10, lanes = $11, devices = $12 WHERE phone_id = $1`,
 			[16]byte(p.ID), user, micros(p.verified), micros(p.Burst), bytesOrNull(p.Day), bytesOrNull(p.Failures), idOrNull(p.LastMessage),
-			micros(p.sent), bytesOrNull(p.Challenges), micros(p.Challenges.Until()))
+			micros(p.sent), bytesOrNull(p.Challenges), micros(p.Challenges.Until()), bytesOrNull(p.Lanes), bytesOrNull([]byte(p.Devices)))
 	default:
 		t.exec(`INSERT INTO phones (phone_id, user_id, verified_at, burst_tat, day_log, failure_log, last_message,
-				last_send_at, challenges, challenges_until, client_no, sealed, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+				last_send_at, challenges, challenges_until, lanes, devices, client_no, sealed, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 			[16]byte(p.ID), user, micros(p.verified), micros(p.Burst), bytesOrNull(p.Day), bytesOrNull(p.Failures), idOrNull(p.LastMessage),
-			micros(p.sent), bytesOrNull(p.Challenges), micros(p.Challenges.Until()), p.client, p.sealed, micros(p.created))
+			micros(p.sent), bytesOrNull(p.Challenges), micros(p.Challenges.Until()), bytesOrNull(p.Lanes), bytesOrNull([]byte(p.Devices)),
+			p.client, p.sealed, micros(p.created))
 	}
 }
 

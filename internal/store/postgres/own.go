@@ -46,15 +46,22 @@ func (o *ownOp) decide(r *rows) (err error) {
 	return err
 }
 
-// own decides whose phone it is, and writes it down when it is its first user.
+// own decides whose phone it is, writes it down when it is its first user, and has the
+// phone remember the device.
 func (r *rows) own(client int64, p *phoneRow, in *store.Own) (store.UserID, error) {
 	var other *store.PhoneID
 	if u := r.users[in.User]; in.Known && (u.stored || u.dirty) {
 		other = &u.phone
 	}
 	owner, first, refusal := p.Owner(in.User, in.Known, other)
-	if refusal != nil || !first {
+	if refusal != nil {
 		return owner, refusal
+	}
+	if p.Remember(in.Device) {
+		p.dirty = true
+	}
+	if !first {
+		return owner, nil
 	}
 	p.User, p.HasUser, p.verified, p.dirty = owner, true, in.Now, true
 	// A user who gets a phone at this moment by another transaction makes this one

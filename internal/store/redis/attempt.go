@@ -33,19 +33,20 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 		}
 		expires = old.ExpiresAt
 	}
-	sealed, err := s.guess(ctx, &in)
+	before, err := s.guess(ctx, &in)
 	if err != nil {
 		return store.Session{}, err
 	}
 	ctx = context.WithoutCancel(ctx) // the code is used up
 	owner, err := s.OwnPhone(ctx, store.Own{
-		Now: in.Now, Client: in.Client, Phone: in.Phone, Sealed: []byte(sealed), User: in.Grant.Session.User, Known: in.Grant.Known,
+		Now: in.Now, Client: in.Client, Phone: in.Phone, Sealed: []byte(before.sealed),
+		User: in.Grant.Session.User, Known: in.Grant.Known, Device: in.Device,
 	})
 	if err != nil {
 		return store.Session{}, err
 	}
 	sess := intent.Granted(&in, owner, expires)
-	if err := s.grant(ctx, &in, &sess); err != nil {
+	if err := s.grant(ctx, &in, &sess, &before); err != nil {
 		return store.Session{}, err
 	}
 	return sess, nil
@@ -64,42 +65,51 @@ func (s *Store) knowClient(ctx context.Context, client string, phone store.Phone
 	return nil
 }
 
-// guess has a ticket judged. It returns the sealed number of the phone when the guess
-// was right.
-func (s *Store) guess(ctx context.Context, in *store.Attempt) (sealed string, err error) {
+// proven is what the server knew of a phone whose code was right.
+type proven struct {
+	sealed, user string
+	devices      store.Devices
+}
+
+// openLane is the one in which guesses at nothing are counted.
+const openLane = "open"
+
+// guess has a ticket judged.
+func (s *Store) guess(ctx context.Context, in *store.Attempt) (out proven, err error) {
 	key, decoy := s.phoneKey(in.Client, in.Phone), s.decoyKey(phonePart(in.Phone))
 	now, most, budget := micros(in.Now), strconv.Itoa(in.MaxAttempts), window(in.Failures)
-	got, err := s.array(ctx, invocation{"ticket", []string{key, decoy}, []string{now, most, budget[0], budget[1], string(in.Binding)}})
+	got, err := s.array(ctx, invocation{"ticket", []string{key, decoy}, []string{
+		now, most, budget[0], budget[1], string(in.Binding), someone(in.BearerUser()), someone(in.Device),
+	}})
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	switch text(got[0]) {
 	case "refused":
-		return "", &fault.Error{
-			Kind: fault.LimitOTP, Detail: "failure budget of the phone is used up",
-			Limit: store.LimitPhoneFailures, RetryAfter: time.Duration(integer(got[2])),
-		}
+		return out, intent.Exhausted(time.Duration(integer(got[2])))
 	case "dead":
 		// As slow as a guess that counts.
 		nothing := store.ChallengeID{}
-		_, err := s.array(ctx, invocation{"settle", []string{decoy}, []string{now, flag(false), most, budget[0], budget[1], string(nothing[:])}})
+		_, err := s.array(ctx, invocation{"settle", []string{decoy}, []string{
+			now, flag(false), most, budget[0], budget[1], string(nothing[:]), openLane,
+		}})
 		if err != nil {
-			return "", err
+			return out, err
 		}
-		return "", fault.New(fault.WrongCode, text(got[1]))
+		return out, fault.New(fault.WrongCode, text(got[1]))
 	}
-	ch := challenge(got)
+	ch, lane := challenge(got), text(got[len(got)-1])
 	right := in.Match(ch)
 	got, err = s.array(context.WithoutCancel(ctx), invocation{
-		"settle", []string{key}, []string{now, flag(right), most, budget[0], budget[1], string(ch.ID[:])},
+		"settle", []string{key}, []string{now, flag(right), most, budget[0], budget[1], string(ch.ID[:]), lane},
 	})
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	if text(got[0]) == "right" {
-		return text(got[1]), nil
+		return proven{sealed: text(got[1]), user: text(got[2]), devices: store.Devices(text(got[3]))}, nil
 	}
-	return "", &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: integer(got[1]) == 1}
+	return out, &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: integer(got[1]) == 1}
 }
 
 // array calls a function that answers with an array.
@@ -115,20 +125,27 @@ func (s *Store) array(ctx context.Context, in invocation) ([]rueidis.RedisMessag
 	return got, nil
 }
 
-// grant creates or upgrades the session of an attempt that was right.
-func (s *Store) grant(ctx context.Context, in *store.Attempt, sess *store.Session) error {
+// grant creates or upgrades the session of an attempt that was right. If the ledger
+// knows more of the phone now than the server did before, the server learns it at the
+// same time; should that fail, the next send tells it.
+func (s *Store) grant(ctx context.Context, in *store.Attempt, sess *store.Session, before *proven) error {
 	function := "session_put"
 	if in.Grant.Upgrade {
 		function = "session_upgrade"
 	}
-	message, err := s.call(
-		ctx, function, s.sessionKey(sess.ID), micros(in.Now), micros(sess.ExpiresAt), sess.Client, string(sess.User[:]), string(sess.Phone[:]),
+	calls := []invocation{{function, []string{s.sessionKey(sess.ID)}, []string{
+		micros(in.Now), micros(sess.ExpiresAt), sess.Client, string(sess.User[:]), string(sess.Phone[:]),
 		strings.Join(sess.AMR, " "), micros(sess.AuthTime), micros(sess.CreatedAt), sess.Issuer, sess.Subject,
-	)
+	}}}
+	user, devices := string(sess.User[:]), before.devices.With(in.Device)
+	if user != before.user || devices != before.devices {
+		calls = append(calls, invocation{"own", []string{s.phoneKey(in.Client, in.Phone)}, []string{micros(in.Now), user, string(devices)}})
+	}
+	answer := s.invokeAll(ctx, calls)[0]
 	switch {
-	case err != nil:
-		return err
-	case integer(message) == 1:
+	case answer.err != nil:
+		return answer.err
+	case answer.int() == 1:
 		return nil
 	case in.Grant.Upgrade:
 		return intent.Gone()

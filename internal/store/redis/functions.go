@@ -20,7 +20,7 @@ import (
 //go:embed library.lua
 var library string
 
-const libraryPrefix = "codeword_v1_"
+const libraryPrefix = "codeword_v2_"
 
 // invocation is one call of a function.
 type invocation struct {

@@ -1,4 +1,4 @@
-#!lua name=codeword_v1
+#!lua name=codeword_v2
 
 -- All that happens to one key, or to the keys of one phone, in one step each. Times
 -- are Unix microseconds, always the caller's; limits are in nanoseconds and count
@@ -90,10 +90,13 @@ local function record(now, log, max, period)
   return kept
 end
 
--- A phone is a table: b the burst limit's arrival time, d and x the logs of sends
--- and of failures, t the times of guesses that are being judged, c its challenges,
--- oldest first, f their fence, s the sealed number, u until when it is of use. A
--- challenge is a table of the fields below.
+-- A phone is a table: c its challenges, oldest first, f their fence, s the sealed
+-- number, u until when it is of use, o its user and v the devices that verified it, 16
+-- bytes each. What has been used up of a lane's limits is a budget: b the burst limit's
+-- arrival time, d and x the logs of sends and of failures, t the times of guesses that
+-- are being judged. The phone itself is the budget of the open lane, m has the others
+-- by name. A challenge is a table of the fields below. A phone that another version
+-- wrote has no o, v and m, and one that it writes keeps them.
 local ID, VERSION, DIGITS, CREATED, EXPIRES, BINDING, ATTEMPTS, PENDING, RETIRED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 local function load(key)
@@ -102,14 +105,50 @@ local function load(key)
   local p = cmsgpack.unpack(raw)
   local f = fence()
   if p.f ~= f then p.f, p.c = f, {} end
+  p.o, p.v, p.m = p.o or '', p.v or '', p.m or {}
   return p
 end
 
--- failures are those of a phone, with the guesses that may become some.
-local function failures(p)
-  if #p.t == 0 then return p.x end
+-- unknown is a phone that nothing is known of.
+local function unknown()
+  return { b = 0, d = {}, x = {}, t = {}, c = {}, f = fence(), u = 0, o = '', v = '', m = {} }
+end
+
+local ID_SIZE = 16
+
+-- among is Devices.Has of package store.
+local function among(devices, device)
+  if device == '' then return false end
+  for i = 1, #devices, ID_SIZE do
+    if string.sub(devices, i, i + ID_SIZE - 1) == device then return true end
+  end
+  return false
+end
+
+-- lane names the one that a caller is in, and tells the challenges that are his, as
+-- those of package intent do. A caller is a table of binding, user and device.
+local function lane(p, who)
+  local known = among(p.v, who.device)
+  local bindings = {}
+  if who.binding ~= '' then bindings[1] = who.binding end
+  if known then bindings[#bindings + 1] = 'device\0' .. who.device end
+  bindings[#bindings + 1] = ''
+  if known or who.user ~= '' and who.user == p.o then return 'known', bindings end
+  return who.binding ~= '' and 'bound' or 'open', bindings
+end
+
+-- budget is that of a lane.
+local function budget(p, name)
+  if name == 'open' then return p end
+  p.m[name] = p.m[name] or { b = 0, d = {}, x = {}, t = {} }
+  return p.m[name]
+end
+
+-- failures are those of a budget, with the guesses that may become some.
+local function failures(l)
+  if #l.t == 0 then return l.x end
   local all = {}
-  for _, log in ipairs({ p.x, p.t }) do
+  for _, log in ipairs({ l.x, l.t }) do
     for _, at in ipairs(log) do all[#all + 1] = at end
   end
   table.sort(all)
@@ -142,15 +181,17 @@ end
 -- full: all attempts are used up, or will be by guesses that are being judged.
 local function full(c, max) return c[ATTEMPTS] + c[PENDING] >= max end
 
--- bounded makes room for one more of a kind; the oldest goes.
+-- bounded makes room for one more of a kind; the oldest that is bound to a session
+-- goes, or the oldest of all if none is.
 local function bounded(p, retired)
-  local n, oldest = 0, nil
+  local n, oldest, oldestBound = 0, nil, nil
   for i, c in ipairs(p.c) do
     if c[RETIRED] == retired then
       n, oldest = n + 1, oldest or i
+      if c[BINDING] ~= '' and string.sub(c[BINDING], 1, 7) ~= 'device\0' then oldestBound = oldestBound or i end
     end
   end
-  if n >= LIVE then table.remove(p.c, oldest) end
+  if n >= LIVE then table.remove(p.c, oldestBound or oldest) end
 end
 
 -- put adds a challenge in place of the one that has its binding. Guesses at that one
@@ -229,14 +270,14 @@ local function release(keys, args)
   return 0
 end
 
--- refused picks the refusal of the phone's limits with the longest wait.
-local function refused(p, now, limits)
+-- refused picks the refusal of a lane's limits with the longest wait.
+local function refused(l, now, limits)
   local name, wait = nil, 0
-  local tat, ahead = take(now, p.b, limits.burst, limits.every)
+  local tat, ahead = take(now, l.b, limits.burst, limits.every)
   if not tat then name, wait = 'burst', ahead end
-  local day = admit(now, p.d, limits.sends, limits.day)
+  local day = admit(now, l.d, limits.sends, limits.day)
   if day and (not name or day > wait) then name, wait = 'day', day end
-  local misses = admit(now, failures(p), limits.misses, limits.period)
+  local misses = admit(now, failures(l), limits.misses, limits.period)
   if misses and (not name or misses > wait) then name, wait = 'failures', misses end
   return tat, name, wait
 end
@@ -249,9 +290,10 @@ local function enqueue(stream, now, c, args)
   redis.call('PEXPIRE', stream, int(LONGEST))
 end
 
--- start passes the phone's limits, joins or starts a challenge and queues a message.
+-- start passes the limits of the caller's lane, joins or starts a challenge and queues a message.
 -- Keys: the phone, the stream of its group, and the idempotency key's record, if any.
--- With dry it only tells what would be.
+-- With dry it only tells what would be. The phone's user and devices are as the ledger
+-- has them.
 local function start(keys, args)
   local now, dry, limited, version, digits, created, expires, max = numbers(args, 1, 8)
   if keys[3] then
@@ -261,22 +303,24 @@ local function start(keys, args)
       return { done[1] == args[12] and 'replayed' or 'mismatch' }
     end
   end
-  local p = load(keys[1]) or { b = 0, d = {}, x = {}, t = {}, c = {}, f = fence(), u = 0 }
+  local p = load(keys[1]) or unknown()
+  p.o, p.v = args[21], args[22]
+  local name, bindings = lane(p, { binding = args[11], user = args[19], device = args[20] })
   local til = now
   if limited == 1 then
-    local l = {}
-    l.burst, l.every, l.sends, l.day, l.misses, l.period = numbers(args, 19, 24)
-    local tat, name, wait = refused(p, now, l)
-    if name then return { 'refused', name, int(wait) } end
-    p.b = tat
-    p.d = record(now, p.d, l.sends, l.day)
-    til = math.max(tat, #p.d > 0 and now + l.day / 1000 or 0)
+    local b, l = budget(p, name), {}
+    l.burst, l.every, l.sends, l.day, l.misses, l.period = numbers(args, 23, 28)
+    local tat, limit, wait = refused(b, now, l)
+    if limit then return { 'refused', limit, int(wait) } end
+    b.b = tat
+    b.d = record(now, b.d, l.sends, l.day)
+    til = math.max(tat, #b.d > 0 and now + l.day / 1000 or 0)
   end
   if dry == 1 then return { 'passed' } end
   prune(p, now)
-  local c = bound(p, args[11])
+  local c = bound(p, bindings[1])
   if not c or full(c, max) or c[DIGITS] ~= digits then
-    c = { args[10], version, digits, created, expires, args[11], tonumber(args[9]), 0, 0 }
+    c = { args[10], version, digits, created, expires, bindings[1], tonumber(args[9]), 0, 0 }
     put(p, c)
   end
   p.s = args[16]
@@ -288,11 +332,11 @@ local function start(keys, args)
   return told(c)
 end
 
--- open returns the challenge that a guess is for: the one bound to the caller if that
--- takes guesses, else the one that nobody is bound to. When there is none it says why.
-local function open(p, binding, now, max)
+-- open returns the challenge that a guess is for: the first of those bindings that
+-- takes guesses. When there is none it says why.
+local function open(p, bindings, now, max)
   local why
-  for _, b in ipairs(binding == '' and { '' } or { binding, '' }) do
+  for _, b in ipairs(bindings) do
     local c = bound(p, b)
     local dead = 'no challenge'
     if c and c[EXPIRES] <= now then
@@ -307,12 +351,12 @@ local function open(p, binding, now, max)
   return nil, why
 end
 
--- hand notes a ticket for a guess at a challenge.
-local function hand(key, p, c, now, misses, period)
+-- hand notes a ticket for a guess at a challenge, in a lane's budget.
+local function hand(key, p, l, c, now, misses, period)
   c[PENDING] = c[PENDING] + 1
   local til = now
   if misses > 0 and period > 0 then
-    p.t, til = record(now, p.t, misses, period), now + period / 1000
+    l.t, til = record(now, l.t, misses, period), now + period / 1000
   end
   save(key, p, now, til)
 end
@@ -322,59 +366,73 @@ end
 local DECOY = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
 
 local function imitate(key, now, misses, period, why)
-  local p = load(key) or { b = 0, d = {}, x = {}, t = {}, c = {}, f = fence(), u = 0, s = string.rep('\0', 48) }
+  local p = load(key) or unknown()
+  p.s = p.s or string.rep('\0', 48)
   p.c, p.x = { { DECOY, 1, 6, now, now, '', 0, 0, 0 } }, {}
   admit(now, failures(p), misses, period)
-  hand(key, p, p.c[1], now, misses, period)
+  hand(key, p, p, p.c[1], now, misses, period)
   return { 'dead', why }
 end
 
--- ticket lets one guess be judged. Until it is settled it counts as a failure. Keys:
--- the phone, and the decoy of its part.
+-- ticket lets one guess be judged, and tells the caller's lane. Until it is settled it
+-- counts there as a failure. Keys: the phone, and the decoy of its part.
 local function ticket(keys, args)
   local now, max, misses, period = numbers(args, 1, 4)
   local p = load(keys[1])
   if not p then return imitate(keys[2], now, misses, period, 'phone is unknown') end
-  local wait = admit(now, failures(p), misses, period)
+  local name, bindings = lane(p, { binding = args[5], user = args[6], device = args[7] })
+  local l = budget(p, name)
+  local wait = admit(now, failures(l), misses, period)
   if wait then return { 'refused', 'failures', int(wait) } end
-  local c, why = open(p, args[5], now, max)
+  local c, why = open(p, bindings, now, max)
   if not c then return imitate(keys[2], now, misses, period, why) end
   local answer = told(c)
-  hand(keys[1], p, c, now, misses, period)
+  answer[#answer + 1] = name
+  hand(keys[1], p, l, c, now, misses, period)
   return answer
 end
 
 -- judged takes a ticket's time out of those that are being judged.
-local function judged(p, now)
+local function judged(l, now)
   local at = math.floor(now / 1000)
-  for i = #p.t, 1, -1 do
-    if p.t[i] <= at then return table.remove(p.t, i) end
+  for i = #l.t, 1, -1 do
+    if l.t[i] <= at then return table.remove(l.t, i) end
   end
 end
 
--- settle ends a ticket: {'right', the sealed number}, or {'wrong', whether another
--- guess makes sense}.
+-- settle ends a ticket: {'right', the sealed number, the user, the devices}, or
+-- {'wrong', whether another guess makes sense}.
 local function settle(keys, args)
   local now, right, max, misses, period = numbers(args, 1, 5)
   local p = load(keys[1])
   if not p then return { 'wrong', 0 } end
-  local limited = misses > 0 and period > 0
-  if limited then judged(p, now) end
+  local limited, l = misses > 0 and period > 0, budget(p, args[7])
+  if limited then judged(l, now) end
   local c, i = find(p, function(c) return c[ID] == args[6] end)
   local answer = { 'wrong', 0 }
   if c then table.remove(p.c, i) end
   if c and right == 1 then
     prune(p, now)
-    answer = { 'right', p.s }
+    answer = { 'right', p.s, p.o, p.v }
   elseif c then
     c[PENDING], c[ATTEMPTS] = c[PENDING] - 1, c[ATTEMPTS] + 1
     if c[RETIRED] == 0 or c[PENDING] > 0 then p.c[#p.c + 1] = c end
-    if limited then p.x = record(now, p.x, misses, period) end
-    if c[ATTEMPTS] < max and not admit(now, failures(p), misses, period) then answer[2] = 1 end
+    if limited then l.x = record(now, l.x, misses, period) end
+    if c[ATTEMPTS] < max and not admit(now, failures(l), misses, period) then answer[2] = 1 end
   end
   -- Without a challenge, which was used or forgotten, there was nothing to guess at.
   save(keys[1], p, now, now)
   return answer
+end
+
+-- own notes the user and the devices of a phone, as the ledger has them now.
+local function own(keys, args)
+  local now = tonumber(args[1])
+  local p = load(keys[1])
+  if not p then return 0 end
+  p.o, p.v = args[2], args[3]
+  save(keys[1], p, now, now)
+  return 1
 end
 
 -- known tells whether a phone was sent to lately.
@@ -567,7 +625,7 @@ local function backlog(keys)
 end
 
 local function register(name, f, flags)
-  redis.register_function({ function_name = 'codeword_v1_' .. name, callback = f, flags = flags })
+  redis.register_function({ function_name = 'codeword_v2_' .. name, callback = f, flags = flags })
 end
 
 register('charge', charge)
@@ -577,6 +635,7 @@ register('release', release, { 'allow-oom' })
 register('start', start)
 register('ticket', ticket)
 register('settle', settle, { 'allow-oom' })
+register('own', own, { 'allow-oom' })
 register('known', known, { 'no-writes' })
 register('holds', holds, { 'no-writes' })
 register('uses', uses, { 'no-writes' })

@@ -28,7 +28,7 @@ func TestRules(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		r := &reference{store: s, now: moment(0), phone: intent.Phone{ID: random()}, limits: drawLimits(rt), charge: drawCharge(rt)}
-		r.failures = r.limits.Failures
+		r.failures, r.users, r.stranger = r.limits.Failures, make(map[store.UserID]*store.PhoneID), random()
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			r.now = r.now.Add(drawJump(rt))
 			if rapid.Bool().Draw(rt, "send") {
@@ -50,6 +50,9 @@ type reference struct {
 	charge   store.Charge
 	tat      time.Time
 	codes    []store.ChallengeID
+	// users have the phone; stranger is one who may get it.
+	users    map[store.UserID]*store.PhoneID
+	stranger store.UserID
 }
 
 func drawEvery(rt *rapid.T) time.Duration {
@@ -87,6 +90,8 @@ func drawJump(rt *rapid.T) time.Duration {
 func (r *reference) send(rt *rapid.T) {
 	in := sendTo(r.phone.ID, r.now)
 	in.Challenge.Binding = store.Binding(rapid.SampledFrom([]string{"", "a", "\x00{}"}).Draw(rt, "binding"))
+	in.User, in.Device = r.user(rt), drawDevice(rt)
+	in.ProvenOnly = rapid.IntRange(0, 5).Draw(rt, "proven only") == 0
 	in.Charges = []store.Charge{r.charge}
 	if rapid.IntRange(0, 5).Draw(rt, "limited") > 0 {
 		in.PhoneLimits = &r.limits
@@ -98,7 +103,7 @@ func (r *reference) send(rt *rapid.T) {
 		return
 	}
 	// Engines keep microseconds.
-	r.phone.Known, r.phone.Burst = true, store.FromMicros(store.Micros(r.phone.Burst))
+	r.phone.Known, r.phone.Burst = true, store.FromMicros(store.Micros(r.phone.Burst)) // other lanes are packed so
 	if !r.charge.Bucket.Unlimited() {
 		r.tat = store.FromMicros(store.Micros(sent.Charges[0]))
 	}
@@ -116,9 +121,38 @@ func (r *reference) guess(rt *rapid.T) {
 	in := guessAt(r.phone.ID, r.now, code)
 	in.Failures = r.failures
 	in.Binding = store.Binding(rapid.SampledFrom([]string{"", "a"}).Draw(rt, "guess binding"))
-	_, refusal := r.phone.Attempt(&in)
+	in.Device = drawDevice(rt)
+	if user := r.user(rt); user != (store.UserID{}) {
+		in.Grant.Known, in.Grant.Session.User = true, user
+	}
+	judged, refusal := r.phone.Attempt(&in)
+	if judged == intent.Right {
+		var owner store.UserID
+		owner, _, refusal = r.phone.Owner(in.Grant.Session.User, in.Grant.Known, r.users[in.Grant.Session.User])
+		if refusal == nil {
+			r.phone.User, r.phone.HasUser, r.users[owner] = owner, true, &r.phone.ID
+			r.phone.Remember(in.Device)
+		}
+	}
 	_, err := r.store.Attempt(context.Background(), in)
 	r.agree(rt, "guess", err, refusal)
+}
+
+// user is that of a bearer: none, a stranger, or the phone's own.
+func (r *reference) user(rt *rapid.T) store.UserID {
+	switch rapid.IntRange(0, 3).Draw(rt, "user") {
+	case 0:
+		return r.stranger
+	case 1:
+		return r.phone.User
+	default:
+		return store.UserID{}
+	}
+}
+
+func drawDevice(rt *rapid.T) (d store.DeviceID) {
+	d[0] = byte(max(0, rapid.IntRange(-3, 6).Draw(rt, "device")))
+	return d
 }
 
 func (r *reference) agree(rt *rapid.T, what string, got, want error) {

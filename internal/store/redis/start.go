@@ -169,10 +169,14 @@ func (s *sending) recognize(ids []store.PhoneID, answers []answer) error {
 func (s *sending) decide(ctx context.Context) (out store.Started, keep bool, err error) {
 	var marked *fault.Error
 	switch {
+	case s.in.Refusal != nil:
+		marked = s.in.Refusal
 	case s.facts.OptedOut:
 		marked = fault.New(fault.OptedOut, "phone opted out")
 	case s.in.Now.Before(s.facts.BlockedUntil):
 		marked = fault.New(fault.Blocked, "phone is blocked")
+	case s.in.ProvenOnly && !s.facts.HasUser:
+		marked = intent.Unproven()
 	}
 	if marked != nil && s.in.Idempotency == nil {
 		return out, false, marked
@@ -236,6 +240,7 @@ func (s *sending) start(dry bool) invocation {
 		strconv.FormatUint(uint64(ch.KeyVersion), 10), strconv.Itoa(ch.Digits), micros(ch.CreatedAt), micros(ch.ExpiresAt),
 		strconv.Itoa(in.MaxAttempts), strconv.Itoa(ch.Attempts), string(ch.ID[:]), string(ch.Binding), body, until,
 		in.Client, string(id[:]), string(in.Sealed), string(in.Message[:]), in.Locale,
+		someone(in.User), someone(in.Device), someone(s.facts.User), string(s.facts.Devices),
 	}
 	if l := in.PhoneLimits; l != nil {
 		args = append(args, bucket(l.Burst)...)
@@ -290,6 +295,14 @@ func bucket(b guard.Bucket) []string {
 
 func window(w guard.Window) []string {
 	return []string{strconv.Itoa(w.Max), strconv.FormatInt(int64(w.Period), 10)}
+}
+
+// someone is an id as an argument, empty for the zero one.
+func someone[K ~[16]byte](id K) string {
+	if [16]byte(id) == ([16]byte{}) {
+		return ""
+	}
+	return string(id[:])
 }
 
 func flag(v bool) string {

@@ -56,8 +56,8 @@ func (t *tx) attempt(client int64, in *store.Attempt, out *store.Session) error 
 		}
 		return err
 	case intent.Counted:
-		miss := prepare(t.conn, `UPDATE phones SET failure_log = ?, challenges = ? WHERE phone_id = ?`).
-			blobOrNull(p.Failures).blobOrNull(p.Challenges).blob(in.Phone[:]).exec()
+		miss := prepare(t.conn, `UPDATE phones SET failure_log = ?, lanes = ?, challenges = ? WHERE phone_id = ?`).
+			blobOrNull(p.Failures).blobOrNull(p.Lanes).blobOrNull(p.Challenges).blob(in.Phone[:]).exec()
 		if miss != nil {
 			return miss
 		}
@@ -75,16 +75,19 @@ func (t *tx) grant(client int64, in *store.Attempt, p *intent.Phone, expires tim
 		return err
 	}
 	owner, first, refusal := p.Owner(in.Grant.Session.User, in.Grant.Known, other)
+	if refusal == nil {
+		p.Remember(in.Device)
+	}
 	if !first || refusal != nil {
-		err := prepare(t.conn, `UPDATE phones SET challenges = ?, challenges_until = ? WHERE phone_id = ?`).
-			blobOrNull(p.Challenges).time(p.Challenges.Until()).blob(in.Phone[:]).exec()
+		err := prepare(t.conn, `UPDATE phones SET challenges = ?, challenges_until = ?, devices = ? WHERE phone_id = ?`).
+			blobOrNull(p.Challenges).time(p.Challenges.Until()).blobOrNull([]byte(p.Devices)).blob(in.Phone[:]).exec()
 		if err != nil {
 			return err
 		}
 		if refusal != nil {
 			return refusal
 		}
-	} else if err := t.own(client, in, p, owner); err != nil {
+	} else if err := t.own(client, in.Now, p, owner); err != nil {
 		return err
 	}
 	sess := intent.Granted(in, owner, expires)
@@ -101,14 +104,14 @@ func (t *tx) grant(client int64, in *store.Attempt, p *intent.Phone, expires tim
 }
 
 // own gives the phone to its first user.
-func (t *tx) own(client int64, in *store.Attempt, p *intent.Phone, user store.UserID) error {
-	err := prepare(t.conn, `UPDATE phones SET user_id = ?, verified_at = ?, challenges = ?, challenges_until = ? WHERE phone_id = ?`).
-		blob(user[:]).time(in.Now).blobOrNull(p.Challenges).time(p.Challenges.Until()).blob(in.Phone[:]).exec()
+func (t *tx) own(client int64, now time.Time, p *intent.Phone, user store.UserID) error {
+	err := prepare(t.conn, `UPDATE phones SET user_id = ?, verified_at = ?, challenges = ?, challenges_until = ?, devices = ? WHERE phone_id = ?`).
+		blob(user[:]).time(now).blobOrNull(p.Challenges).time(p.Challenges.Until()).blobOrNull([]byte(p.Devices)).blob(p.ID[:]).exec()
 	if err != nil {
 		return err
 	}
 	return prepare(t.conn, `INSERT OR REPLACE INTO users (user_id, client_no, phone_id) VALUES (?, ?, ?)`).
-		blob(user[:]).int(client).blob(in.Phone[:]).exec()
+		blob(user[:]).int(client).blob(p.ID[:]).exec()
 }
 
 // phoneOf is the phone that the bearer's user has; nil without one.

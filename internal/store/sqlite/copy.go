@@ -14,7 +14,7 @@ func (s *Store) CopyPhones(ctx context.Context, after store.PhoneID, limit int) 
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		out = nil
 		return prepare(conn, `SELECT p.phone_id, COALESCE(c.client_id, ''), p.sealed, p.created_at, p.opted_out_at, p.blocked_until, p.user_id,
-				p.verified_at, p.burst_tat, p.day_log, p.failure_log, p.last_message, p.last_send_at
+				p.verified_at, p.burst_tat, p.day_log, p.failure_log, p.last_message, p.last_send_at, p.lanes, p.devices
 			FROM phones p LEFT JOIN clients c ON c.client_no = p.client_no WHERE p.phone_id > ? ORDER BY p.phone_id LIMIT ?`).
 			blob(after[:]).int(int64(limit)).each(func(st *sqlite.Stmt) {
 			out = append(out, store.PhoneRow{
@@ -22,7 +22,7 @@ func (s *Store) CopyPhones(ctx context.Context, after store.PhoneID, limit int) 
 				CreatedAt: columnTime(st, 3), OptedOutAt: columnTime(st, 4), BlockedUntil: columnTime(st, 5),
 				User: columnID(st, 6), VerifiedAt: columnTime(st, 7),
 				Burst: columnTime(st, 8), Day: columnBlob(st, 9), Failures: columnBlob(st, 10),
-				LastMessage: columnID(st, 11), LastSendAt: columnTime(st, 12),
+				LastMessage: columnID(st, 11), LastSendAt: columnTime(st, 12), Lanes: columnBlob(st, 13), Devices: columnBlob(st, 14),
 			})
 		})
 	})
@@ -188,9 +188,11 @@ func (s *Store) TakePhones(ctx context.Context, put []store.PhoneRow, drop []sto
 				return err
 			}
 			err = prepare(t.conn, `INSERT OR REPLACE INTO phones (phone_id, client_no, sealed, created_at, opted_out_at, blocked_until, user_id,
-					verified_at, burst_tat, day_log, failure_log, last_message, last_send_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+					verified_at, burst_tat, day_log, failure_log, last_message, last_send_at, lanes, devices)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
 				blob(p.ID[:]).int(no).blob(p.Sealed).time(p.CreatedAt).time(p.OptedOutAt).time(p.BlockedUntil).idOrNull(p.User).
-				time(p.VerifiedAt).time(p.Burst).blobOrNull(p.Day).blobOrNull(p.Failures).idOrNull(p.LastMessage).time(p.LastSendAt).exec()
+				time(p.VerifiedAt).time(p.Burst).blobOrNull(p.Day).blobOrNull(p.Failures).idOrNull(p.LastMessage).time(p.LastSendAt).
+				blobOrNull(p.Lanes).blobOrNull(p.Devices).exec()
 			if err != nil {
 				return err
 			}

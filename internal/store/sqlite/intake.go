@@ -25,11 +25,11 @@ func (s *Store) PhoneFacts(ctx context.Context, client string, primary store.Pho
 			if i >= 0 {
 				id = former[i]
 			}
-			_, err := prepare(conn, `SELECT opted_out_at, blocked_until, user_id FROM phones WHERE phone_id = ? AND client_no = ?`).
+			_, err := prepare(conn, `SELECT opted_out_at, blocked_until, user_id, devices FROM phones WHERE phone_id = ? AND client_no = ?`).
 				blob(id[:]).int(no).one(func(st *sqlite.Stmt) {
 				facts = store.PhoneFacts{
 					ID: id, Known: true, OptedOut: st.ColumnInt64(0) != 0, BlockedUntil: columnTime(st, 1),
-					User: columnID(st, 2), HasUser: !st.ColumnIsNull(2),
+					User: columnID(st, 2), HasUser: !st.ColumnIsNull(2), Devices: store.Devices(columnBlob(st, 3)),
 				}
 			})
 			if err != nil {
@@ -73,8 +73,15 @@ func (t *tx) ownAlone(client int64, in *store.Own) (store.UserID, error) {
 		return store.UserID{}, err
 	}
 	owner, first, refusal := p.Owner(in.User, in.Known, other)
-	if refusal != nil || !first {
+	if refusal != nil {
 		return owner, refusal
+	}
+	changed := p.Remember(in.Device)
+	if !first && changed {
+		return owner, prepare(t.conn, `UPDATE phones SET devices = ? WHERE phone_id = ?`).blob([]byte(p.Devices)).blob(in.Phone[:]).exec()
+	}
+	if !first {
+		return owner, nil
 	}
 	if !p.Known {
 		err := prepare(t.conn, `INSERT INTO phones (phone_id, client_no, sealed, created_at) VALUES (?, ?, ?, ?)`).
@@ -83,7 +90,7 @@ func (t *tx) ownAlone(client int64, in *store.Own) (store.UserID, error) {
 			return owner, err
 		}
 	}
-	return owner, t.own(client, &store.Attempt{Now: in.Now, Phone: in.Phone}, &p, owner)
+	return owner, t.own(client, in.Now, &p, owner)
 }
 
 // QueueMessages logs and queues messages that were accepted elsewhere, each once

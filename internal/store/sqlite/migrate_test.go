@@ -11,6 +11,8 @@ import (
 	driver "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"codeword/internal/fault"
+	"codeword/internal/guard"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
 )
@@ -146,6 +148,48 @@ func TestFirstReleaseStillWrites(t *testing.T) {
 		t.Errorf("an outcome of another's claim was taken: %d, %v", n, err)
 	}
 	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMigratePhone: a phone with a live challenge, as the release before left it,
+// goes on; and that release goes on with what this one wrote.
+func TestMigratePhone(t *testing.T) {
+	t.Parallel()
+	path := first(t)
+	phone, code := store.PhoneID{15: 0x77}, store.ChallengeID{15: 0x0f}
+	stamp := fmt.Sprintf("%016x", now().UnixMilli())
+	packed := func(attempts int) string {
+		return fmt.Sprintf("%032x%08x%02x%02x%016x%016x00", 0x0f, 7, 6, attempts, now().UnixMicro(), now().Add(10*time.Minute).UnixMicro())
+	}
+	script(t, path, fmt.Sprintf(`INSERT INTO phones
+		(phone_id, client_no, sealed, created_at, burst_tat, day_log, failure_log, last_send_at, challenges, challenges_until)
+		VALUES (x'%032x', 1, x'01', 1, 1, x'%s', x'%s', 1, x'%s', %s)`,
+		0x77, stamp, stamp+stamp, packed(2), micros(now().Add(10*time.Minute))))
+	s := open(t, sqlite.Config{Path: path})
+	guess := func(match bool, binding store.Binding) error {
+		_, err := s.Attempt(t.Context(), store.Attempt{
+			Now: now(), Client: "client-0", Phone: phone, MaxAttempts: 5, Binding: binding, Device: store.DeviceID{1},
+			Failures: guard.Window{Max: 3, Period: time.Hour}, Match: func(ch store.Challenge) bool { return match && ch.ID == code && ch.Attempts == 2 },
+			Grant: store.Grant{Session: store.Session{ID: store.SessionID{1}, User: store.UserID{1}, ExpiresAt: now().Add(time.Hour)}},
+		})
+		return err
+	}
+	if err := guess(true, ""); err != nil {
+		t.Fatalf("the code of the release before: %v", err)
+	}
+	script(t, path, fmt.Sprintf(`UPDATE phones SET burst_tat = 2, day_log = x'%s', last_message = x'01', last_send_at = 2,
+			challenges = x'%s', challenges_until = %s WHERE phone_id = x'%032x';`, stamp, packed(0), micros(now().Add(10*time.Minute)), 0x77))
+	for range 2 {
+		if err := guess(false, "a session"); !fault.Is(err, fault.WrongCode) {
+			t.Fatal(err)
+		}
+	}
+	script(t, path, fmt.Sprintf(`UPDATE phones SET failure_log = x'%s', challenges = x'%s' WHERE phone_id = x'%032x';`, stamp+stamp+stamp, packed(0), 0x77))
+	if err := guess(false, "a session"); !fault.Is(err, fault.WrongCode) { // the third of a device that is known
+		t.Error(err)
+	}
+	if err := guess(false, "a session"); !fault.Is(err, fault.LimitOTP) {
 		t.Error(err)
 	}
 }

@@ -96,7 +96,7 @@ func (t *tx) findPhone(client int64, primary store.PhoneID, formerIDs []store.Ph
 
 func (t *tx) phone(client int64, id store.PhoneID) (intent.Phone, error) {
 	p := intent.Phone{ID: id}
-	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message, challenges, blocked_until
+	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message, challenges, blocked_until, lanes, devices
 		FROM phones WHERE phone_id = ? AND client_no = ?`).blob(id[:]).int(client).
 		one(func(s *sqlite.Stmt) {
 			p.OptedOut = s.ColumnInt64(0) != 0
@@ -108,6 +108,8 @@ func (t *tx) phone(client int64, id store.PhoneID) (intent.Phone, error) {
 			p.LastMessage = columnBlob(s, 5)
 			p.Challenges = columnBlob(s, 6)
 			p.Blocked = columnTime(s, 7)
+			p.Lanes = columnBlob(s, 8)
+			p.Devices = store.Devices(columnBlob(s, 9))
 		})
 	p.Known = found
 	return p, err
@@ -126,13 +128,13 @@ func (t *tx) insertMessage(client int64, in *store.Start, phone store.PhoneID, s
 
 func (t *tx) savePhone(client int64, in *store.Start, p *intent.Phone) error {
 	if p.Known {
-		return prepare(t.conn, `UPDATE phones SET burst_tat = ?, day_log = ?, last_message = ?, last_send_at = ?, challenges = ?, challenges_until = ?
-			WHERE phone_id = ?`).time(p.Burst).blobOrNull(p.Day).blob(in.Message[:]).time(in.Now).
+		return prepare(t.conn, `UPDATE phones SET burst_tat = ?, day_log = ?, lanes = ?, last_message = ?, last_send_at = ?, challenges = ?, challenges_until = ?
+			WHERE phone_id = ?`).time(p.Burst).blobOrNull(p.Day).blobOrNull(p.Lanes).blob(in.Message[:]).time(in.Now).
 			blobOrNull(p.Challenges).time(p.Challenges.Until()).blob(p.ID[:]).exec()
 	}
 	return prepare(t.conn, `INSERT INTO phones
-		(phone_id, client_no, sealed, created_at, burst_tat, day_log, last_message, last_send_at, challenges, challenges_until)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
-		blob(p.ID[:]).int(client).blob(in.Sealed).time(in.Now).time(p.Burst).blobOrNull(p.Day).blob(in.Message[:]).time(in.Now).
+		(phone_id, client_no, sealed, created_at, burst_tat, day_log, lanes, last_message, last_send_at, challenges, challenges_until)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+		blob(p.ID[:]).int(client).blob(in.Sealed).time(in.Now).time(p.Burst).blobOrNull(p.Day).blobOrNull(p.Lanes).blob(in.Message[:]).time(in.Now).
 		blobOrNull(p.Challenges).time(p.Challenges.Until()).exec()
 }

@@ -38,14 +38,56 @@ type model struct {
 }
 
 type phoneModel struct {
-	id              store.PhoneID
-	live            map[store.Binding]*store.Challenge
+	id      store.PhoneID
+	live    map[store.Binding]*store.Challenge
+	lanes   map[string]*laneModel
+	user    store.UserID
+	devices []store.DeviceID
+	log     []store.MessageID
+	codes   []store.ChallengeID
+}
+
+// laneModel is what was used up of one lane's limits.
+type laneModel struct {
 	burst           time.Time
 	sends, failures []time.Time
-	user            *store.UserID
-	log             []store.MessageID
-	codes           []store.ChallengeID
 }
+
+// who is a caller: his bearer's session and user, and his device.
+type who struct {
+	binding store.Binding
+	user    store.UserID
+	device  store.DeviceID
+}
+
+// lane is the caller's.
+func (p *phoneModel) lane(w who) *laneModel {
+	name := "open"
+	switch {
+	case slices.Contains(p.devices, w.device), w.user != (store.UserID{}) && w.user == p.user:
+		name = "known"
+	case w.binding != "":
+		name = "bound"
+	}
+	if p.lanes[name] == nil {
+		p.lanes[name] = new(laneModel)
+	}
+	return p.lanes[name]
+}
+
+// own are the bindings of the challenges that a caller may use, his own first.
+func (p *phoneModel) own(w who) (out []store.Binding) {
+	if w.binding != "" {
+		out = append(out, w.binding)
+	}
+	if slices.Contains(p.devices, w.device) {
+		out = append(out, deviceBinding(w.device))
+	}
+	return append(out, "")
+}
+
+// deviceBinding is that of a challenge that is bound to a device.
+func deviceBinding(d store.DeviceID) store.Binding { return "device\x00" + store.Binding(d[:]) }
 
 // wait is how long until another event fits into the window.
 func wait(events []time.Time, now time.Time, w guard.Window) time.Duration {
@@ -57,12 +99,14 @@ func wait(events []time.Time, now time.Time, w guard.Window) time.Duration {
 
 // start tells the refusal of a send, or carries it out and tells the challenge.
 func (p *phoneModel) start(in store.Start) (store.Challenge, *fault.Error) {
-	burst := in.PhoneLimits.Burst.Take(in.Now, p.burst)
+	caller := who{in.Challenge.Binding, in.User, in.Device}
+	used := p.lane(caller)
+	burst := in.PhoneLimits.Burst.Take(in.Now, used.burst)
 	refused := &fault.Error{}
 	for _, l := range []fault.Error{
 		{Kind: fault.LimitSMS, Limit: store.LimitPhoneBurst, RetryAfter: burst.RetryAfter},
-		{Kind: fault.LimitSMS, Limit: store.LimitPhoneDay, RetryAfter: wait(p.sends, in.Now, in.PhoneLimits.Day)},
-		{Kind: fault.LimitOTP, Limit: store.LimitPhoneFailures, RetryAfter: wait(p.failures, in.Now, in.PhoneLimits.Failures)},
+		{Kind: fault.LimitSMS, Limit: store.LimitPhoneDay, RetryAfter: wait(used.sends, in.Now, in.PhoneLimits.Day)},
+		{Kind: fault.LimitOTP, Limit: store.LimitPhoneFailures, RetryAfter: wait(used.failures, in.Now, in.PhoneLimits.Failures)},
 	} {
 		if l.RetryAfter > refused.RetryAfter {
 			refused = &l
@@ -71,10 +115,11 @@ func (p *phoneModel) start(in store.Start) (store.Challenge, *fault.Error) {
 	if refused.RetryAfter > 0 {
 		return store.Challenge{}, refused
 	}
-	p.burst, p.sends, p.log = burst.Next, append(p.sends, in.Now), append(p.log, in.Message)
-	ch := p.alive(in.Challenge.Binding, in.Now)
+	used.burst, used.sends, p.log = burst.Next, append(used.sends, in.Now), append(p.log, in.Message)
+	ch := p.alive(p.own(caller)[0], in.Now)
 	if ch == nil {
 		ch = &in.Challenge
+		ch.Binding = p.own(caller)[0]
 		p.live[ch.Binding] = ch
 		p.codes = append(p.codes, ch.ID)
 	}
@@ -91,27 +136,36 @@ func (p *phoneModel) alive(b store.Binding, now time.Time) *store.Challenge {
 
 // attempt tells the refusal of a guess, or carries it out.
 func (p *phoneModel) attempt(in store.Attempt, code store.ChallengeID) *fault.Error {
-	if retry := wait(p.failures, in.Now, in.Failures); retry > 0 && len(p.log) > 0 {
+	caller := who{in.Binding, in.BearerUser(), in.Device}
+	used := p.lane(caller)
+	if retry := wait(used.failures, in.Now, in.Failures); retry > 0 && len(p.log) > 0 {
 		return &fault.Error{Kind: fault.LimitOTP, Limit: store.LimitPhoneFailures, RetryAfter: retry}
 	}
-	ch := p.alive(in.Binding, in.Now)
-	if ch == nil {
-		ch = p.alive("", in.Now)
+	var ch *store.Challenge
+	for _, b := range p.own(caller) {
+		if ch == nil {
+			ch = p.alive(b, in.Now)
+		}
 	}
 	switch {
 	case ch == nil:
 		return &fault.Error{Kind: fault.WrongCode}
 	case ch.ID != code:
 		ch.Attempts++
-		p.failures = append(p.failures, in.Now)
+		used.failures = append(used.failures, in.Now)
 		return &fault.Error{
 			Kind:      fault.WrongCode,
-			Retryable: ch.Attempts < modelAttempts && wait(p.failures, in.Now, in.Failures) == 0,
+			Retryable: ch.Attempts < modelAttempts && wait(used.failures, in.Now, in.Failures) == 0,
 		}
 	}
 	delete(p.live, ch.Binding)
-	if p.user == nil {
-		p.user = &in.Grant.Session.User
+	if p.user == (store.UserID{}) {
+		p.user = in.Grant.Session.User
+	}
+	if in.Device != (store.DeviceID{}) {
+		p.devices = slices.DeleteFunc(p.devices, func(d store.DeviceID) bool { return d == in.Device })
+		p.devices = slices.Insert(p.devices, 0, in.Device)
+		p.devices = p.devices[:min(len(p.devices), 4)]
 	}
 	return nil
 }
@@ -136,7 +190,9 @@ func followsModel(t *testing.T, s *suite) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{now: at(0)}
 		for range 2 {
-			m.phones = append(m.phones, &phoneModel{id: random(), live: make(map[store.Binding]*store.Challenge)})
+			m.phones = append(m.phones, &phoneModel{
+				id: random(), live: make(map[store.Binding]*store.Challenge), lanes: make(map[string]*laneModel),
+			})
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"send":    func(rt *rapid.T) { m.send(rt, s) },
@@ -162,8 +218,16 @@ func followsModel(t *testing.T, s *suite) {
 	})
 }
 
-func binding(rt *rapid.T) store.Binding {
-	return rapid.SampledFrom([]store.Binding{"", "", "a", "b"}).Draw(rt, "binding")
+// caller draws one: a stranger or the phone's user, with or without a device.
+func (p *phoneModel) caller(rt *rapid.T) who {
+	out := who{binding: rapid.SampledFrom([]store.Binding{"", "", "a", "b"}).Draw(rt, "binding")}
+	if out.binding != "" && rapid.Bool().Draw(rt, "own bearer") {
+		out.user = p.user
+	}
+	if n := rapid.IntRange(-3, 6).Draw(rt, "device"); n > 0 {
+		out.device = store.DeviceID{byte(n)}
+	}
+	return out
 }
 
 // agree compares what the store answered with what the model says.
@@ -182,7 +246,9 @@ func agree(rt *rapid.T, err error, want *fault.Error) {
 func (m *model) send(rt *rapid.T, s *suite) {
 	p := rapid.SampledFrom(m.phones).Draw(rt, "phone")
 	in := s.intent(p.id, m.now)
-	in.Challenge.Binding, in.MaxAttempts, in.PhoneLimits = binding(rt), modelAttempts, modelLimits()
+	in.MaxAttempts, in.PhoneLimits = modelAttempts, modelLimits()
+	caller := p.caller(rt)
+	in.Challenge.Binding, in.User, in.Device = caller.binding, caller.user, caller.device
 	out, err := s.StartChallenge(context.Background(), in)
 	ch, refused := p.start(in)
 	agree(rt, err, refused)
@@ -200,13 +266,18 @@ func (m *model) guess(rt *rapid.T, s *suite) {
 		code = p.codes[len(p.codes)-back]
 	}
 	in := s.guess(p.id, m.now, code)
-	in.Binding, in.MaxAttempts, in.Failures = binding(rt), modelAttempts, modelLimits().Failures
+	in.MaxAttempts, in.Failures = modelAttempts, modelLimits().Failures
+	caller := p.caller(rt)
+	in.Binding, in.Device = caller.binding, caller.device
+	if caller.user != (store.UserID{}) {
+		in.Grant.Known, in.Grant.Session.User = true, caller.user
+	}
 	out, err := s.Attempt(context.Background(), in)
 	refused := p.attempt(in, code)
 	agree(rt, err, refused)
 	if refused == nil {
 		want := in.Grant.Session
-		want.Client, want.Phone, want.User = s.client, p.id, *p.user
+		want.Client, want.Phone, want.User = s.client, p.id, p.user
 		if !reflect.DeepEqual(out, want) {
 			rt.Fatalf("granted %+v, want %+v", out, want)
 		}

@@ -132,6 +132,7 @@ func Run(t *testing.T, e Engine) {
 	}{
 		{"challenge", challengeChecks()},
 		{"binding", bindingChecks()},
+		{"lane", laneChecks()},
 		{"mark", markChecks()},
 		{"limit", limitChecks()},
 		{"idempotency", idempotencyChecks()},
