@@ -49,6 +49,7 @@ func (n *node) wireAdmin() error {
 		Token:    console.Token(n.cfg.AdminToken),
 		Inbox:    inboxView{view},
 		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp},
+		Events:   n.store,
 		Routes:   n.routeViews,
 		Metrics:  n.metrics,
 		Log:      n.log,

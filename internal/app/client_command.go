@@ -55,7 +55,7 @@ func (clientCreate) Help() string { return settingsHelp }
 // Run creates the client.
 func (c *clientCreate) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		row, secret, err := l.clients.Create(ctx, "", c.Name, c.Live, []byte(c.Settings))
+		row, secret, err := l.clients.Create(ctx, l.actor, "", c.Name, c.Live, []byte(c.Settings))
 		if err != nil {
 			return usageUnlessStore(err)
 		}
@@ -143,7 +143,7 @@ func (clientUpdate) Help() string { return settingsHelp }
 // Run changes the client and prints it.
 func (c *clientUpdate) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		row, err := l.clients.Update(ctx, c.ID, c.Name, []byte(c.Settings))
+		row, err := l.clients.Update(ctx, l.actor, c.ID, c.Name, []byte(c.Settings))
 		if err != nil {
 			return usageUnlessStore(err)
 		}
@@ -177,7 +177,7 @@ func setDisabled(ctx context.Context, s streams, f *ledgerFlags, id string, disa
 		if disabled {
 			state = "disabled"
 		}
-		_, err := l.clients.SetDisabled(ctx, id, disabled)
+		_, err := l.clients.SetDisabled(ctx, l.actor, id, disabled)
 		return done(s, err, "%s is %s; servers follow within a second\n", id, state)
 	})
 }
@@ -206,7 +206,7 @@ type rotateStart struct {
 // Run starts the rotation.
 func (c *rotateStart) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		secret, err := l.clients.StartRotation(ctx, c.ID)
+		secret, err := l.clients.StartRotation(ctx, l.actor, c.ID)
 		if err != nil {
 			return usageUnlessStore(err)
 		}
@@ -226,7 +226,7 @@ type rotateFinish struct {
 // Run ends the old secret.
 func (c *rotateFinish) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		return done(s, l.clients.FinishRotation(ctx, c.ID), "the old secret of %s has ended\n", c.ID)
+		return done(s, l.clients.FinishRotation(ctx, l.actor, c.ID), "the old secret of %s has ended\n", c.ID)
 	})
 }
 
@@ -238,7 +238,7 @@ type rotateCancel struct {
 // Run ends the new secret.
 func (c *rotateCancel) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		return done(s, l.clients.CancelRotation(ctx, c.ID), "the new secret of %s has ended\n", c.ID)
+		return done(s, l.clients.CancelRotation(ctx, l.actor, c.ID), "the new secret of %s has ended\n", c.ID)
 	})
 }
 

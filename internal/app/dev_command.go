@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/store"
@@ -276,18 +277,11 @@ func (d *Dev) keepClient(ctx context.Context, live bool) (id, secret string, err
 	if err != nil {
 		return "", "", err
 	}
-	row, err := clients.Find(ctx, id)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		// No limit for the whole client, so that a load test finds the machine's.
-		err = d.node.store.CreateClient(ctx, store.Client{
-			ID: id, Name: "dev " + env, Live: live, CreatedAt: d.node.cfg.Now(), Secrets: []store.Secret{kept},
-			Settings: []byte(`{"clientRate":{"burst":0,"every":"0s"}}`),
-		})
-	case err == nil:
-		row.Secrets = []store.Secret{kept}
-		err = d.node.store.UpdateClient(ctx, row)
-	}
+	// No limit for the whole client, so that a load test finds the machine's.
+	err = clients.Seed(ctx, audit.Service, store.Client{
+		ID: id, Name: "dev " + env, Live: live, CreatedAt: d.node.cfg.Now(), Secrets: []store.Secret{kept},
+		Settings: []byte(`{"clientRate":{"burst":0,"every":"0s"}}`),
+	})
 	if err != nil {
 		return "", "", err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"codeword/internal/audit"
 )
 
 type forgetCommand struct{ ledgerFlags }
@@ -23,11 +25,17 @@ func (c *forgetCommand) Run(ctx context.Context, s streams) error {
 		if !ok {
 			return errors.New("the engine cannot forget")
 		}
-		return past.ForgetEphemeral(ctx, time.Now())
+		trail := &audit.Trail{Store: e, Now: time.Now}
+		return forget(ctx, past, trail, audit.Entry{Actor: operator(), Kind: eventForget})
 	})
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(s.out, "the sessions, codes and queued messages of %s have ended\n", st.Database())
 	return err
+}
+
+// forget ends what expires, and records that.
+func forget(ctx context.Context, past forgetful, trail *audit.Trail, e audit.Entry) error {
+	return trail.Record(ctx, e, func() error { return past.ForgetEphemeral(ctx, time.Now()) })
 }

@@ -69,7 +69,7 @@ type guardRelease struct {
 // Run ends the hold.
 func (c *guardRelease) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		err := screening.ReleaseHold(ctx, l.store, l.store, time.Now(), c.Key, "cli")
+		err := screening.ReleaseHold(ctx, l.store, l.audit, time.Now(), c.Key, l.actor)
 		return done(s, err, "%s is free; servers follow within two seconds\n", c.Key)
 	})
 }

@@ -9,7 +9,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/keyring"
+	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -84,7 +86,7 @@ func (c *keysRotate) Run(ctx context.Context, s streams) error {
 			if err != nil {
 				return err
 			}
-			key, err := manager.RotateNow(ctx, c.Now)
+			key, err := manager.RotateNow(ctx, l.actor, c.Now)
 			if err != nil {
 				return err
 			}
@@ -95,12 +97,30 @@ func (c *keysRotate) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if err := keyring.Replace(c.Keyset, ring); err != nil {
+		data := session.KeyData{Purpose: c.Purpose, Key: primary(ring, keyring.Purpose(c.Purpose))}
+		if err := l.replaceKeyset(ctx, c.Keyset, ring, session.EventRotate, data); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(s.out, "added a %s key; restart every server to use it\n", c.Purpose)
 		return err
 	})
+}
+
+// replaceKeyset writes a changed ring over its file, and records that in the ledger.
+func (l *ledger) replaceKeyset(ctx context.Context, path string, ring *keyring.Ring, kind string, data session.KeyData) error {
+	return l.audit.Record(ctx, audit.Entry{Actor: l.actor, Kind: kind, Data: data}, func() error {
+		return keyring.Replace(path, ring)
+	})
+}
+
+// primary is the key for new values, as 'keys list' shows it.
+func primary(ring *keyring.Ring, p keyring.Purpose) string {
+	for _, k := range ring.List() {
+		if k.Purpose == p && k.Primary {
+			return strconv.FormatUint(uint64(k.Version), 10)
+		}
+	}
+	return ""
 }
 
 type keysRetire struct {
@@ -117,7 +137,7 @@ func (c *keysRetire) Run(ctx context.Context, s streams) error {
 			if err != nil {
 				return err
 			}
-			return done(s, manager.Retire(ctx, c.Key), "retired signing key %s\n", c.Key)
+			return done(s, manager.Retire(ctx, l.actor, c.Key), "retired signing key %s\n", c.Key)
 		}
 		version, err := strconv.ParseUint(c.Key, 10, 32)
 		if err != nil {
@@ -130,7 +150,8 @@ func (c *keysRetire) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return asUsage(err)
 		}
-		if err := keyring.Replace(c.Keyset, ring); err != nil {
+		data := session.KeyData{Purpose: c.Purpose, Key: strconv.FormatUint(version, 10)}
+		if err := l.replaceKeyset(ctx, c.Keyset, ring, session.EventRetire, data); err != nil {
 			return err
 		}
 		return done(s, nil, "retired %s key %d; restart every server to forget it\n", c.Purpose, version)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/keyring"
 	"codeword/internal/session"
 	"codeword/internal/tenant"
@@ -18,6 +19,9 @@ type ledger struct {
 	store   engine
 	ring    *keyring.Ring
 	clients *tenant.Registry
+	// audit records what the actor, who runs the command, changes.
+	audit *audit.Trail
+	actor string
 }
 
 // exists refuses what st names unless it is a database of ours already: a mistyped
@@ -47,8 +51,8 @@ func openLedger(ctx context.Context, st storage, keyset string, log *slog.Logger
 
 // newLedger fails when ring is not the keyset that e was written with.
 func newLedger(ctx context.Context, e engine, ring *keyring.Ring, log *slog.Logger) (*ledger, error) {
-	l := &ledger{store: e, ring: ring}
-	l.clients = tenant.NewRegistry(tenant.Config{Store: e, Keys: ring, Now: time.Now, Log: log})
+	l := &ledger{store: e, ring: ring, audit: &audit.Trail{Store: e, Now: time.Now}, actor: operator()}
+	l.clients = tenant.NewRegistry(tenant.Config{Store: e, Keys: ring, Now: time.Now, Log: log, Audit: l.audit})
 	return l, errors.Join(l.clients.Load(ctx), belongs(ctx, e, ring))
 }
 
@@ -94,7 +98,7 @@ func (l *ledger) sessions(ctx context.Context, log *slog.Logger) (*session.Manag
 	return session.New(session.Config{
 		Store: l.store, KeyStore: l.store, Keys: l.ring,
 		Issuer: "https://localhost", Algorithm: algorithm, KeyLifetime: toolKeyLife,
-		PhoneID: noPhoneID, Now: time.Now, Log: log,
+		PhoneID: noPhoneID, Now: time.Now, Log: log, Audit: l.audit,
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"codeword/internal/audit"
 	"codeword/internal/delivery"
 	"codeword/internal/inbound"
 	"codeword/internal/keyring"
@@ -113,7 +114,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.keepPartitions(ctx) // before the first message
-	n.clients = tenant.NewRegistry(tenant.Config{Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log})
+	n.clients = tenant.NewRegistry(tenant.Config{
+		Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log, Audit: &audit.Trail{Store: n.store, Now: n.cfg.Now},
+	})
 	if err := errors.Join(n.clients.Load(ctx), belongs(ctx, n.store, n.cfg.Ring)); err != nil {
 		return err
 	}

@@ -179,12 +179,13 @@ func (c *numberplanOverride) Run(ctx context.Context, s streams) error {
 		}
 	}
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		docs := l.store
+		data := map[string]any{"lastDigits": n.Mask()}
 		if c.Remove {
-			err := removeOverride(ctx, docs, l.ring, n, time.Now())
+			err := removeOverride(ctx, l.recorded(eventOverrideRemove, data), l.ring, n, time.Now())
 			return done(s, err, "nothing is said any more of the number ending in %s; servers follow within a minute\n", n.Mask())
 		}
-		err := override(ctx, docs, l.ring, n, kind, time.Now())
+		data["type"] = kind.String()
+		err := override(ctx, l.recorded(eventOverride, data), l.ring, n, kind, time.Now())
 		return done(s, err, "the number ending in %s is %s; servers follow within a minute\n", n.Mask(), kind)
 	})
 }

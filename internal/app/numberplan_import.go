@@ -39,7 +39,9 @@ func (c *numberplanImport) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		docs := l.store
+		docs := l.recorded(eventPlanImport, map[string]any{
+			"date": built.Table.Date().Format(time.DateOnly), "blocks": knownBlocks(built.Table), "force": c.Force,
+		})
 		body, err := built.Document()
 		if err != nil {
 			return err
@@ -175,7 +177,7 @@ type numberplanReset struct{ ledgerFlags }
 // Run stores that the embedded table is to be used.
 func (c *numberplanReset) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		docs := l.store
+		docs := l.recorded(eventPlanReset, nil)
 		_, err := putPlan(ctx, docs, lineplan.EmbeddedDocument(), time.Now(), true, func(lineplan.Document) error { return nil })
 		return done(s, err, "the embedded table of %s is in use; servers follow within a minute\n", lookup.Embedded().Date().Format(time.DateOnly))
 	})

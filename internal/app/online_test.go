@@ -13,6 +13,7 @@ import (
 
 	"codeword/api"
 	"codeword/client"
+	"codeword/internal/audit/audittest"
 	"codeword/internal/providertest"
 	"codeword/internal/tenant"
 )
@@ -95,7 +96,7 @@ func newOnlineBed(t *testing.T) *onlineBed {
 
 func (b *onlineBed) configure(id, settings string) {
 	b.t.Helper()
-	if _, err := b.node.clients.Update(b.t.Context(), id, "", []byte(settings)); err != nil {
+	if _, err := b.node.clients.Update(b.t.Context(), audittest.Operator, id, "", []byte(settings)); err != nil {
 		b.t.Fatal(err)
 	}
 	if err := b.node.clients.Load(b.t.Context()); err != nil {

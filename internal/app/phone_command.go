@@ -39,8 +39,8 @@ func (f *phoneFlags) mark(ctx context.Context, s streams, mark store.Mark, forma
 		if err != nil {
 			return fmt.Errorf("client %s: %w", f.Client, err)
 		}
-		phones := otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now})
-		mask, err := phones.MarkPhone(ctx, client, f.Number, mark)
+		phones := otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now, Audit: l.audit})
+		mask, err := phones.MarkPhone(ctx, l.actor, client, f.Number, mark)
 		return done(s, err, "%s: the number ending in %s %s\n", f.Client, mask, fmt.Sprintf(format, args...))
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/keyring"
 	"codeword/internal/store/sqlite"
 )
@@ -133,7 +133,9 @@ func (c *restoreCommand) place(ctx context.Context, s streams, path string) (cli
 	}
 	clients = len(l.clients.Clients())
 	past, _ := capability[forgetful](l.store) // which every ledger is
-	if err := errors.Join(past.ForgetEphemeral(ctx, time.Now()), l.close()); err != nil {
+	data := map[string]string{"from": c.From}
+	err = forget(ctx, past, l.audit, audit.Entry{Actor: l.actor, Kind: eventRestore, Data: data})
+	if err := errors.Join(err, l.close()); err != nil {
 		return 0, err
 	}
 	if err := os.Rename(tmp, path); err != nil {

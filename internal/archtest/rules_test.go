@@ -58,14 +58,19 @@ var mayImport = []struct {
 		false, "a ledger goes through the ports of both sides, whichever engines they are",
 	},
 	{
+		"internal/audit",
+		[]string{"internal/fault", "internal/store"},
+		false, "what is recorded is told by those who change it",
+	},
+	{
 		"internal/screening",
-		[]string{"internal/fault", "internal/guard/...", "internal/phone", "internal/store", "internal/tenant"},
+		[]string{"internal/audit", "internal/fault", "internal/guard/...", "internal/phone", "internal/store", "internal/tenant"},
 		false, "what judges sends knows neither engines nor who asks",
 	},
 	{
 		"internal/otp",
 		[]string{
-			"internal/fault", "internal/guard", "internal/keyring", "internal/message",
+			"internal/audit", "internal/fault", "internal/guard", "internal/keyring", "internal/message",
 			"internal/phone", "internal/screening", "internal/session", "internal/store", "internal/tenant",
 		},
 		false, "the domain knows no library, engine, carrier or transport",

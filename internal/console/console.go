@@ -1,6 +1,6 @@
 // Package console is the operator's HTTP edge: the inbox page and its JSON, the
-// message log, the routes, the metrics and the profiles, all behind one admin
-// token. It is meant for a listener of its own, on loopback unless the operator
+// message log, the events, the routes, the metrics and the profiles, all behind one
+// admin token. It is meant for a listener of its own, on loopback unless the operator
 // decides otherwise.
 package console
 
@@ -73,6 +73,8 @@ type Config struct {
 	Inbox Inbox
 	// Messages is the message log; nil for none.
 	Messages Messages
+	// Events reads what was recorded; nil for nothing.
+	Events Events
 	// Routes tells the routes and how they fare; nil for none.
 	Routes func() []RouteView
 	// Metrics is what /metrics shows; nil for nothing.
@@ -129,6 +131,9 @@ func (c *Console) Handler() http.Handler {
 	if c.cfg.Messages != nil {
 		mux.Handle("/admin/v1/messages", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.messagesJSON))))
 		mux.Handle("/admin/v1/messages/{id}", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.messageJSON))))
+	}
+	if c.cfg.Events != nil {
+		mux.Handle("/admin/v1/events", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.eventsJSON))))
 	}
 	if c.cfg.Routes != nil {
 		mux.Handle("/admin/v1/routes", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.routesJSON))))

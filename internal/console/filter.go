@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// defaultLimit is how many messages are listed when no limit was asked for.
+	// defaultLimit is how many messages or events are listed when no limit was asked for.
 	defaultLimit = 50
 	// maxRouteName is the longest name of a route that is looked for, in bytes.
 	maxRouteName = 64
@@ -20,36 +20,46 @@ const (
 // messageFilters are the parameters of GET /admin/v1/messages.
 var messageFilters = []string{"to", "status", "route", "since", "until", "limit", "cursor"}
 
-// parseMessageQuery reads the filters, and says what is wrong with them in a
-// sentence that names the parameter and quotes no value. Names that are unknown
-// or given twice are wrong, so that a misspelled filter does not select all.
+// parseMessageQuery reads the filters, and says what is wrong with them as
+// readFilters does.
 func parseMessageQuery(u *url.URL) (q MessageQuery, wrong string) {
 	q.Limit = defaultLimit
-	values, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return q, "The query cannot be read: something in it is not escaped."
-	}
-	for name := range values {
-		if !slices.Contains(messageFilters, name) {
-			return q, "The query has a parameter other than " + strings.Join(messageFilters, ", ") + "."
-		}
-	}
-	for _, name := range messageFilters {
-		given := values[name]
-		switch {
-		case len(given) > 1:
-			return q, name + " is given more than once."
-		case len(given) == 0 || given[0] == "":
-			continue
-		}
-		if want := q.filter(name, given[0]); want != "" {
-			return q, name + " is not " + want + "."
-		}
+	if wrong := readFilters(u, messageFilters, q.filter); wrong != "" {
+		return q, wrong
 	}
 	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
 		return q, "until is not after since."
 	}
 	return q, ""
+}
+
+// readFilters hands each filter that is given to set, which returns what the value
+// should be when it is not. What is wrong with the query is said in a sentence that
+// names the parameter and quotes no value. Names that are unknown or given twice are
+// wrong, so that a misspelled filter does not select all.
+func readFilters(u *url.URL, names []string, set func(name, value string) (want string)) (wrong string) {
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "The query cannot be read: something in it is not escaped."
+	}
+	for name := range values {
+		if !slices.Contains(names, name) {
+			return "The query has a parameter other than " + strings.Join(names, ", ") + "."
+		}
+	}
+	for _, name := range names {
+		given := values[name]
+		switch {
+		case len(given) > 1:
+			return name + " is given more than once."
+		case len(given) == 0 || given[0] == "":
+			continue
+		}
+		if want := set(name, given[0]); want != "" {
+			return name + " is not " + want + "."
+		}
+	}
+	return ""
 }
 
 // filter sets one filter. When the value is not what it should be, it tells what

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/otp"
@@ -60,6 +61,7 @@ func (r *recorder) last() store.Start { return r.starts[len(r.starts)-1] }
 type bed struct {
 	t     *testing.T
 	store *recorder
+	trail audittest.Log
 	ring  *keyring.Ring
 	lines lines
 	// asked are the policies of the look-ups; prove, if any, is asked for each send.
@@ -101,7 +103,8 @@ func (b *bed) use(ring *keyring.Ring) {
 	}
 	b.Service = otp.New(otp.Config{
 		Store: b.store, Keys: ring, Sessions: sessions, Lines: b,
-		Now: now, Queued: func() { b.queued.Add(1) },
+		Audit: b.trail.Trail(now),
+		Now:   now, Queued: func() { b.queued.Add(1) },
 		Admit: func(c *tenant.Client) error {
 			if b.admit == nil {
 				return nil

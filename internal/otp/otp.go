@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/phone"
 	"codeword/internal/screening"
@@ -88,6 +89,8 @@ type Config struct {
 	// Verified is called after the phone's owner gave the right code. It must
 	// not block. Nil: nobody wants to know.
 	Verified func(store.PhoneID)
+	// Audit records what operators do to phones; nil where they can do nothing.
+	Audit *audit.Trail
 }
 
 // Service is the two calls.
@@ -102,6 +105,7 @@ type Service struct {
 	admit    func(*tenant.Client) error
 	screen   Screen
 	verified func(store.PhoneID)
+	audit    *audit.Trail
 }
 
 // New returns a Service.
@@ -117,7 +121,7 @@ func New(cfg Config) *Service {
 	}
 	return &Service{
 		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines, prove: cfg.Prove,
-		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, verified: cfg.Verified,
+		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, verified: cfg.Verified, audit: cfg.Audit,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 )
@@ -43,8 +44,9 @@ func holdOf(n *store.Note) (Hold, bool) {
 }
 
 // ReleaseHold ends a hold on all nodes within two seconds, and lets its history of
-// holds begin anew; fault.NotFound when there is none. actor is who wants it.
-func ReleaseHold(ctx context.Context, notes Notes, events Events, now time.Time, key, actor string) error {
+// holds begin anew; fault.NotFound when there is none. It is recorded
+// for the actor, and not done when that fails.
+func ReleaseHold(ctx context.Context, notes Notes, trail *audit.Trail, now time.Time, key, actor string) error {
 	holds, err := ListHolds(ctx, notes, now)
 	if err != nil {
 		return err
@@ -59,13 +61,9 @@ func ReleaseHold(ctx context.Context, notes Notes, events Events, now time.Time,
 	if err != nil {
 		return err
 	}
-	err = events.AppendEvents(ctx, []store.Event{{
-		ID: store.NewEventID(), At: now, Client: h.Client, Kind: eventRelease, Actor: actor, Data: body,
-	}})
-	if err != nil {
-		return err
-	}
-	return notes.PutNotes(ctx, now, []store.Note{{
-		Topic: topicHolds, Key: key, At: now, Until: h.Until.Add(overlap), Body: body,
-	}})
+	return trail.Record(ctx, audit.Entry{Actor: actor, Client: h.Client, Kind: eventRelease, Data: h.HoldData}, func() error {
+		return notes.PutNotes(ctx, now, []store.Note{{
+			Topic: topicHolds, Key: key, At: now, Until: h.Until.Add(overlap), Body: body,
+		}})
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/guard/fraud"
 	"codeword/internal/guard/spend"
@@ -200,10 +201,19 @@ func TestHoldsTravel(t *testing.T) {
 		t.Fatalf("holds %+v, %v", holds, err)
 	}
 	s.now = s.now.Add(time.Second)
-	if err := screening.ReleaseHold(t.Context(), s.shelf, s.shelf, s.now, holds[0].Key, "cli:test"); err != nil {
+	trail := &audit.Trail{Store: s.shelf, Now: func() time.Time { return s.now }}
+	s.shelf.fail(fault.New(fault.Unavailable, "down"))
+	if err := screening.ReleaseHold(t.Context(), s.shelf.Store, trail, s.now, holds[0].Key, "cli:test"); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("not recorded: %v", err)
+	}
+	s.shelf.fail(nil)
+	if again, err := screening.ListHolds(t.Context(), s.shelf, s.now); err != nil || len(again) != 1 {
+		t.Errorf("released, and not recorded: %+v, %v", again, err)
+	}
+	if err := screening.ReleaseHold(t.Context(), s.shelf, trail, s.now, holds[0].Key, "cli:test"); err != nil {
 		t.Fatal(err)
 	}
-	if err := screening.ReleaseHold(t.Context(), s.shelf, s.shelf, s.now, holds[0].Key, "cli:test"); !fault.Is(err, fault.NotFound) {
+	if err := screening.ReleaseHold(t.Context(), s.shelf, trail, s.now, holds[0].Key, "cli:test"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("released twice: %v", err)
 	}
 	s.exchange(a, b)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/clocktest"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
@@ -131,6 +132,7 @@ func (s *memory) counts() (loads, touches int) {
 
 // world is a running Manager and what surrounds it.
 type world struct {
+	trail *audittest.Log
 	*session.Manager
 	store  *memory
 	ring   *keyring.Ring
@@ -149,11 +151,12 @@ func newRing(tb testing.TB) *keyring.Ring {
 
 func newWorld(tb testing.TB, change ...func(*session.Config)) *world {
 	tb.Helper()
-	w := &world{store: newMemory(), ring: newRing(tb), clock: clocktest.At(start)}
+	w := &world{store: newMemory(), ring: newRing(tb), clock: clocktest.At(start), trail: new(audittest.Log)}
 	w.config = session.Config{
 		Store: w.store, KeyStore: w.store, Keys: w.ring,
 		Issuer: "https://codeword.example",
 		Now:    w.clock.Now,
+		Audit:  w.trail.Trail(w.clock.Now),
 		PhoneID: func(c *tenant.Client, id store.PhoneID) string {
 			return "phone-number-" + c.Env() + "-" + id.String()
 		},

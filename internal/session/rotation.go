@@ -2,9 +2,9 @@ package session
 
 import (
 	"context"
-	"errors"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 )
@@ -152,22 +152,51 @@ func (m *Manager) next(rows []store.SigningKey, now time.Time) (active time.Time
 }
 
 func (m *Manager) add(ctx context.Context, rows []store.SigningKey, now, active time.Time) (store.SigningKey, error) {
-	// Whole seconds, rounded down: no store's precision makes a key that signs
-	// now into one that signs in a moment.
-	row, err := m.generate(now.UTC().Truncate(time.Second), active.UTC().Truncate(time.Second))
+	row, err := m.fresh(now, active)
 	if err != nil {
 		return row, err
 	}
+	return row, m.publish(ctx, rows, row)
+}
+
+// fresh makes a key.
+func (m *Manager) fresh(now, active time.Time) (store.SigningKey, error) {
+	// Whole seconds, rounded down: no store's precision makes a key that signs
+	// now into one that signs in a moment.
+	return m.generate(now.UTC().Truncate(time.Second), active.UTC().Truncate(time.Second))
+}
+
+// publish stores a key after those of rows.
+func (m *Manager) publish(ctx context.Context, rows []store.SigningKey, row store.SigningKey) error {
 	after := ""
 	if len(rows) > 0 {
 		after = rows[len(rows)-1].KID
 	}
 	if err := m.cfg.KeyStore.AddSigningKey(ctx, row, after); err != nil {
-		return row, err
+		return err
 	}
-	m.cfg.Log.Info("signing key published", "kid", row.KID, "algorithm", row.Algorithm, "active_at", active)
-	return row, nil
+	m.cfg.Log.Info("signing key published", "kid", row.KID, "algorithm", row.Algorithm, "active_at", row.ActiveAt)
+	return nil
 }
+
+// The kinds of entries about keys, of any purpose.
+const (
+	EventRotate = "keys.rotate"
+	EventRetire = "keys.retire"
+)
+
+// KeyData is what an entry about a key tells.
+type KeyData struct {
+	// Purpose is "signing", or that of a master key.
+	Purpose string `json:"purpose"`
+	// Key is the key as 'codeword keys list' shows it: the new one of a rotation.
+	Key string `json:"key"`
+	// ActiveTime is when a new signing key signs.
+	ActiveTime time.Time `json:"activeTime,omitzero"`
+}
+
+// purposeSigning is the KeyData.Purpose of the keys of this package.
+const purposeSigning = "signing"
 
 // KeyState is a key's place in the rotation.
 type KeyState string
@@ -233,8 +262,9 @@ func info(row store.SigningKey, now time.Time) KeyInfo {
 // It signs after PublishAhead; if a next key is published already, that one is
 // returned. With immediate it signs at once, for when a key may be known to
 // others: verifiers that hold an older key set must then fetch it again, as
-// they do for any unknown kid, and the present key is to be retired next.
-func (m *Manager) RotateNow(ctx context.Context, immediate bool) (KeyInfo, error) {
+// they do for any unknown kid, and the present key is to be retired next. What is
+// done for the actor is recorded, and not done when that fails.
+func (m *Manager) RotateNow(ctx context.Context, actor string, immediate bool) (KeyInfo, error) {
 	now := m.cfg.Now()
 	rows, err := m.cfg.KeyStore.SigningKeys(ctx)
 	if err != nil {
@@ -246,7 +276,14 @@ func (m *Manager) RotateNow(ctx context.Context, immediate bool) (KeyInfo, error
 	} else if newest := rows[len(rows)-1]; newest.RetireAt.IsZero() && newest.ActiveAt.After(now) {
 		return info(newest, now), nil
 	}
-	row, err := m.add(ctx, rows, now, active)
+	row, err := m.fresh(now, active)
+	if err != nil {
+		return KeyInfo{}, err
+	}
+	data := KeyData{Purpose: purposeSigning, Key: row.KID, ActiveTime: row.ActiveAt}
+	err = m.cfg.Audit.Record(ctx, audit.Entry{Actor: actor, Kind: EventRotate, Data: data}, func() error {
+		return m.publish(ctx, rows, row)
+	})
 	if err != nil {
 		return KeyInfo{}, err
 	}
@@ -255,8 +292,9 @@ func (m *Manager) RotateNow(ctx context.Context, immediate bool) (KeyInfo, error
 
 // Retire withdraws a key at once: it leaves the key set, and what it signed is
 // refused by this node now and by the others within a second. If it is the
-// one that signs, another is made first. fault.NotFound for an unknown KID.
-func (m *Manager) Retire(ctx context.Context, kid string) error {
+// one that signs, another is made first. fault.NotFound for an unknown KID. It is
+// recorded as RotateNow is.
+func (m *Manager) Retire(ctx context.Context, actor, kid string) error {
 	now := m.cfg.Now()
 	rows, err := m.cfg.KeyStore.SigningKeys(ctx)
 	if err != nil {
@@ -273,10 +311,17 @@ func (m *Manager) Retire(ctx context.Context, kid string) error {
 	if !found {
 		return fault.New(fault.NotFound, "no such signing key")
 	}
-	if !spare {
-		if _, err := m.RotateNow(ctx, true); err != nil {
-			return err
+	data := KeyData{Purpose: purposeSigning, Key: kid}
+	err = m.cfg.Audit.Record(ctx, audit.Entry{Actor: actor, Kind: EventRetire, Data: data}, func() error {
+		if !spare {
+			if _, err := m.RotateNow(ctx, actor, true); err != nil {
+				return err
+			}
 		}
+		return m.cfg.KeyStore.RetireSigningKey(ctx, kid, now)
+	})
+	if err != nil {
+		return err
 	}
-	return errors.Join(m.cfg.KeyStore.RetireSigningKey(ctx, kid, now), m.Load(ctx))
+	return m.Load(ctx)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/session"
 	"codeword/internal/tenant"
@@ -175,7 +176,7 @@ func TestWithdrawnWithinASecond(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Retire(t.Context(), keys[0].KID); err != nil {
+		if err := w.Retire(t.Context(), audittest.Operator, keys[0].KID); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -242,12 +243,12 @@ func TestOperator(t *testing.T) {
 		}
 	}
 	want("active")
-	next, err := w.RotateNow(t.Context(), false)
+	next, err := w.RotateNow(t.Context(), audittest.Operator, false)
 	if err != nil || next.State != session.KeyNext || !next.ActiveAt.Equal(start.Add(time.Hour)) {
 		t.Fatalf("%+v, %v", next, err)
 	}
 	want("active next")
-	if again, err := w.RotateNow(t.Context(), false); err != nil || again.KID != next.KID {
+	if again, err := w.RotateNow(t.Context(), audittest.Operator, false); err != nil || again.KID != next.KID {
 		t.Fatalf("a second rotation: %+v, %v", again, err)
 	}
 	w.clock.Advance(time.Hour)
@@ -259,7 +260,7 @@ func TestOperator(t *testing.T) {
 	if _, err := far.Verify(t.Context(), client, token2); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Retire(t.Context(), next.KID); err != nil {
+	if err := w.Retire(t.Context(), audittest.Operator, next.KID); err != nil {
 		t.Fatal(err)
 	}
 	want("retiring retired active")
@@ -274,7 +275,7 @@ func TestOperator(t *testing.T) {
 	w.mustVerify(t, client, token3)
 
 	// A node that has not seen the new key yet learns of it from the JWT.
-	immediate, err := w.RotateNow(t.Context(), true)
+	immediate, err := w.RotateNow(t.Context(), audittest.Operator, true)
 	if err != nil || immediate.State != session.KeyActive {
 		t.Fatalf("%+v, %v", immediate, err)
 	}
@@ -283,7 +284,7 @@ func TestOperator(t *testing.T) {
 	if _, err := far.Verify(t.Context(), client, token4); err != nil {
 		t.Errorf("another node: %v", err)
 	}
-	wantFault(t, w.Retire(t.Context(), "unknown"), fault.NotFound)
+	wantFault(t, w.Retire(t.Context(), audittest.Operator, "unknown"), fault.NotFound)
 
 	w.clock.Advance(50 * time.Hour)
 	if err := w.Load(t.Context()); err != nil {
@@ -296,11 +297,11 @@ func TestOperator(t *testing.T) {
 
 func TestRetireNextKey(t *testing.T) {
 	w := newWorld(t)
-	next, err := w.RotateNow(t.Context(), false)
+	next, err := w.RotateNow(t.Context(), audittest.Operator, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Retire(t.Context(), next.KID); err != nil {
+	if err := w.Retire(t.Context(), audittest.Operator, next.KID); err != nil {
 		t.Fatal(err)
 	}
 	client := newClient("client-a")
@@ -414,7 +415,7 @@ func TestIndependentVerifier(t *testing.T) {
 			}
 			verifier := provider.Verifier(&oidc.Config{ClientID: "client-a"})
 			s, first := w.signIn(t, newClient("client-a"), nil)
-			if _, err := w.RotateNow(t.Context(), true); err != nil {
+			if _, err := w.RotateNow(t.Context(), audittest.Operator, true); err != nil {
 				t.Fatal(err)
 			}
 			_, second := w.signIn(t, newClient("client-a"), nil)
@@ -455,4 +456,51 @@ func TestNewRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOperatorsAreRecorded: what an operator does to the signing keys leaves entries,
+// what the rotation does leaves none, and nothing is done that cannot be recorded.
+func TestOperatorsAreRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // makes the first key
+	first := w.store.keys[0].KID
+	told := func(want ...string) {
+		t.Helper()
+		got := w.trail.Take()
+		if len(got) != len(want) {
+			t.Fatalf("%d entries, want %q", len(got), want)
+		}
+		for i, e := range got {
+			if text := e.Kind + " " + string(e.Data); text != want[i] || e.Actor != audittest.Operator || e.Client != "" {
+				t.Errorf("%s by %s, want %s", text, e.Actor, want[i])
+			}
+		}
+	}
+	told()
+	w.trail.Fail(fault.New(fault.Unavailable, "down"), 0)
+	if _, err := w.RotateNow(t.Context(), audittest.Operator, true); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("%v", err)
+	}
+	wantFault(t, w.Retire(t.Context(), audittest.Operator, first), fault.Unavailable)
+	if keys := w.store.keys; len(keys) != 1 || !keys[0].RetireAt.IsZero() {
+		t.Errorf("changed to %+v", keys)
+	}
+	w.trail.Fail(nil, 0)
+
+	next, err := w.RotateNow(t.Context(), audittest.Operator, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told(`keys.rotate {"purpose":"signing","key":"` + next.KID + `","activeTime":"2026-03-01T13:00:00Z"}`)
+	if _, err := w.RotateNow(t.Context(), audittest.Operator, false); err != nil { // changes nothing
+		t.Fatal(err)
+	}
+	wantFault(t, w.Retire(t.Context(), audittest.Operator, "unknown"), fault.NotFound)
+	told()
+	if err := w.Retire(t.Context(), audittest.Operator, first); err != nil {
+		t.Fatal(err)
+	}
+	keys := w.store.keys
+	told(`keys.retire {"purpose":"signing","key":"`+first+`"}`,
+		`keys.rotate {"purpose":"signing","key":"`+keys[len(keys)-1].KID+`","activeTime":"2026-03-01T12:00:00Z"}`)
 }

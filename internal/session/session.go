@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -115,6 +116,9 @@ type Config struct {
 	// limit and refusal of redirects are added to it. Nil for a default one.
 	HTTPClient *http.Client
 	Log        *slog.Logger
+	// Audit records what operators do to keys; nil where they can do nothing. What
+	// the rotation does by itself is no operator's.
+	Audit *audit.Trail
 }
 
 // Manager is safe for concurrent use. Load must have succeeded once before it

@@ -50,6 +50,13 @@ func ParseMessageID(s string) (MessageID, bool) {
 	return MessageID(id), ok
 }
 
+// ParseEventID reads the canonical form, 36 lower-case characters, and nothing
+// else.
+func ParseEventID(s string) (EventID, bool) {
+	id, ok := ParsePhoneID(s)
+	return EventID(id), ok
+}
+
 // ParsePhoneID reads the canonical form, 36 lower-case characters, and nothing
 // else.
 func ParsePhoneID(s string) (PhoneID, bool) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 )
@@ -26,9 +28,12 @@ var (
 	ErrNotRotating = errors.New("no rotation is under way")
 )
 
+// The changes below are recorded with the name of their actor, and not made when that
+// fails; see audit.Trail.
+
 // Create stores a new client and returns it with its secret, which is shown
 // this once and cannot be read again. An empty id gets a fresh one.
-func (r *Registry) Create(ctx context.Context, id, name string, live bool, settings []byte) (store.Client, string, error) {
+func (r *Registry) Create(ctx context.Context, actor, id, name string, live bool, settings []byte) (store.Client, string, error) {
 	if err := checkName(name); err != nil {
 		return store.Client{}, "", err
 	}
@@ -47,10 +52,38 @@ func (r *Registry) Create(ctx context.Context, id, name string, live bool, setti
 		ID: id, Name: name, Live: live, Settings: settings,
 		Secrets: []store.Secret{secret}, CreatedAt: r.now(), Revision: 1,
 	}
-	if err := r.store.CreateClient(ctx, c); err != nil {
+	if err := r.add(ctx, actor, c); err != nil {
 		return store.Client{}, "", err
 	}
 	return c, clear, nil
+}
+
+func (r *Registry) add(ctx context.Context, actor string, c store.Client) error {
+	changes, err := settingChanges(nil, c.Settings)
+	if err != nil {
+		return err
+	}
+	data := createData{Name: c.Name, Env: Env(c.Live), SecretIDs: secretIDs(c.Secrets), Changes: changes}
+	return r.audit.Record(ctx, audit.Entry{Actor: actor, Client: c.ID, Kind: EventCreate, Data: data}, func() error {
+		return r.store.CreateClient(ctx, c)
+	})
+}
+
+// Seed makes sure that the client is there and that its secrets are those of c. What
+// else is stored of it already stays as it is.
+func (r *Registry) Seed(ctx context.Context, actor string, c store.Client) error {
+	row, err := r.Find(ctx, c.ID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return r.add(ctx, actor, c)
+	case err != nil:
+		return err
+	}
+	data := updateData{map[string]any{"secrets": delta{secretIDs(row.Secrets), secretIDs(c.Secrets)}}}
+	row.Secrets = c.Secrets
+	return r.audit.Record(ctx, audit.Entry{Actor: actor, Client: c.ID, Kind: EventUpdate, Data: data}, func() error {
+		return r.store.UpdateClient(ctx, row)
+	})
 }
 
 func checkName(name string) error {
@@ -75,18 +108,21 @@ func (r *Registry) Find(ctx context.Context, id string) (store.Client, error) {
 }
 
 // change applies f to the stored client and writes it back, once more from the
-// start when somebody else was faster.
-func (r *Registry) change(ctx context.Context, id string, f func(*store.Client) error) (store.Client, error) {
+// start when somebody else was faster. f returns what the entry of that kind tells.
+func (r *Registry) change(ctx context.Context, actor, kind, id string, f func(*store.Client) (any, error)) (store.Client, error) {
 	const tries = 5
 	for i := 0; ; i++ {
 		row, err := r.Find(ctx, id)
 		if err != nil {
 			return row, err
 		}
-		if err := f(&row); err != nil {
+		data, err := f(&row)
+		if err != nil {
 			return row, err
 		}
-		err = r.store.UpdateClient(ctx, row)
+		err = r.audit.Record(ctx, audit.Entry{Actor: actor, Client: id, Kind: kind, Data: data}, func() error {
+			return r.store.UpdateClient(ctx, row)
+		})
 		if err == nil {
 			row.Revision++
 			return row, nil
@@ -100,20 +136,25 @@ func (r *Registry) change(ctx context.Context, id string, f func(*store.Client) 
 // Update renames a client (unless name is empty) and merges changed settings
 // over the stored ones (RFC 7396: null resets a field to its default, objects
 // merge field by field, lists are replaced).
-func (r *Registry) Update(ctx context.Context, id, name string, patch []byte) (store.Client, error) {
-	return r.change(ctx, id, func(c *store.Client) error {
-		if name != "" {
-			if err := checkName(name); err != nil {
-				return err
-			}
-			c.Name = name
-		}
+func (r *Registry) Update(ctx context.Context, actor, id, name string, patch []byte) (store.Client, error) {
+	return r.change(ctx, actor, EventUpdate, id, func(c *store.Client) (any, error) {
 		merged, err := mergeSettings(c.Settings, patch)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		changes, err := settingChanges(c.Settings, merged)
+		if err != nil {
+			return nil, err
+		}
+		if name != "" && name != c.Name {
+			if err := checkName(name); err != nil {
+				return nil, err
+			}
+			changes["name"] = delta{c.Name, name}
+			c.Name = name
 		}
 		c.Settings = merged
-		return nil
+		return updateData{changes}, nil
 	})
 }
 
@@ -183,28 +224,32 @@ func mergePatch(target, patch map[string]any) map[string]any {
 }
 
 // SetDisabled switches a client off or on again.
-func (r *Registry) SetDisabled(ctx context.Context, id string, disabled bool) (store.Client, error) {
-	return r.change(ctx, id, func(c *store.Client) error {
+func (r *Registry) SetDisabled(ctx context.Context, actor, id string, disabled bool) (store.Client, error) {
+	kind := EventEnable
+	if disabled {
+		kind = EventDisable
+	}
+	return r.change(ctx, actor, kind, id, func(c *store.Client) (any, error) {
 		switch {
 		case !disabled:
 			c.DisabledAt = time.Time{}
 		case c.DisabledAt.IsZero():
 			c.DisabledAt = r.now()
 		}
-		return nil
+		return nil, nil
 	})
 }
 
 // StartRotation adds a second secret and returns it; both work until Finish or
 // Cancel.
-func (r *Registry) StartRotation(ctx context.Context, id string) (clear string, err error) {
-	_, err = r.change(ctx, id, func(c *store.Client) error {
+func (r *Registry) StartRotation(ctx context.Context, actor, id string) (clear string, err error) {
+	_, err = r.change(ctx, actor, EventSecretStart, id, func(c *store.Client) (any, error) {
 		if len(c.Secrets) >= maxSecrets {
-			return ErrRotating
+			return nil, ErrRotating
 		}
 		var secret store.Secret
 		if clear, secret, err = r.NewSecret(id); err != nil {
-			return err
+			return nil, err
 		}
 		// Age tells the old secret from the new one, so a clock that was set
 		// back, or stands, must not turn them round.
@@ -212,28 +257,33 @@ func (r *Registry) StartRotation(ctx context.Context, id string) (clear string, 
 			secret.CreatedAt = last.Add(time.Millisecond)
 		}
 		c.Secrets = append(c.Secrets, secret)
-		return nil
+		return secretData{secret.ID}, nil
 	})
-	return clear, err
+	if err != nil {
+		return "", err // what was made is kept nowhere
+	}
+	return clear, nil
 }
 
 // FinishRotation ends the old secret.
-func (r *Registry) FinishRotation(ctx context.Context, id string) error {
-	return r.endRotation(ctx, id, func(s []store.Secret) []store.Secret { return s[len(s)-1:] })
+func (r *Registry) FinishRotation(ctx context.Context, actor, id string) error {
+	return r.endRotation(ctx, actor, EventSecretFinish, id, 0)
 }
 
 // CancelRotation ends the new secret.
-func (r *Registry) CancelRotation(ctx context.Context, id string) error {
-	return r.endRotation(ctx, id, func(s []store.Secret) []store.Secret { return s[:1] })
+func (r *Registry) CancelRotation(ctx context.Context, actor, id string) error {
+	return r.endRotation(ctx, actor, EventSecretCancel, id, maxSecrets-1)
 }
 
-func (r *Registry) endRotation(ctx context.Context, id string, keep func([]store.Secret) []store.Secret) error {
-	_, err := r.change(ctx, id, func(c *store.Client) error {
+// endRotation ends the secret that is the nth in age.
+func (r *Registry) endRotation(ctx context.Context, actor, kind, id string, n int) error {
+	_, err := r.change(ctx, actor, kind, id, func(c *store.Client) (any, error) {
 		if len(c.Secrets) < maxSecrets {
-			return ErrNotRotating
+			return nil, ErrNotRotating
 		}
-		c.Secrets = keep(c.Secrets)
-		return nil
+		ended := c.Secrets[n].ID
+		c.Secrets = slices.Delete(slices.Clone(c.Secrets), n, n+1)
+		return secretData{ended}, nil
 	})
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/tenant"
 )
@@ -23,36 +24,36 @@ func TestSecretRotation(t *testing.T) {
 			}
 		}
 	}
-	for _, end := range []func(context.Context, string) error{b.FinishRotation, b.CancelRotation} {
-		if err := end(t.Context(), id); !errors.Is(err, tenant.ErrNotRotating) {
+	for _, end := range []func(context.Context, string, string) error{b.FinishRotation, b.CancelRotation} {
+		if err := end(t.Context(), audittest.Operator, id); !errors.Is(err, tenant.ErrNotRotating) {
 			t.Errorf("nothing to end: %v", err)
 		}
 	}
 	// The clock of this registry stands: what is new is not told by the time.
 	for range 4 {
-		second, err := b.StartRotation(t.Context(), id)
+		second, err := b.StartRotation(t.Context(), audittest.Operator, id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		state(map[string]bool{first: true, second: true})
-		if _, err := b.StartRotation(t.Context(), id); !errors.Is(err, tenant.ErrRotating) {
+		if _, err := b.StartRotation(t.Context(), audittest.Operator, id); !errors.Is(err, tenant.ErrRotating) {
 			t.Errorf("a third secret: %v", err)
 		}
-		if err := b.CancelRotation(t.Context(), id); err != nil {
+		if err := b.CancelRotation(t.Context(), audittest.Operator, id); err != nil {
 			t.Fatal(err)
 		}
 		state(map[string]bool{first: true, second: false})
-		third, err := b.StartRotation(t.Context(), id)
+		third, err := b.StartRotation(t.Context(), audittest.Operator, id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.FinishRotation(t.Context(), id); err != nil {
+		if err := b.FinishRotation(t.Context(), audittest.Operator, id); err != nil {
 			t.Fatal(err)
 		}
 		state(map[string]bool{first: false, second: false, third: true})
 		first = third
 	}
-	if _, err := b.StartRotation(t.Context(), "none"); !fault.Is(err, fault.NotFound) {
+	if _, err := b.StartRotation(t.Context(), audittest.Operator, "none"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("%v", err)
 	}
 }
@@ -70,7 +71,7 @@ func TestUpdate(t *testing.T) {
 		{"", `{"allowedRegions":["US","PR"]}`, `{"allowedRegions":["US","PR"],"brand":"B","phoneBurst":{"burst":6},"phoneDay":{}}`},
 		{"two", `{"allowedRegions":["GU"],"phoneBurst":null,"phoneDay":null,"trustedIssuers":null}`, `{"allowedRegions":["GU"],"brand":"B"}`},
 	} {
-		row, err := b.Update(t.Context(), id, tc.name, []byte(tc.patch))
+		row, err := b.Update(t.Context(), audittest.Operator, id, tc.name, []byte(tc.patch))
 		if err != nil || string(row.Settings) != tc.want {
 			t.Errorf("%s: %s (%v), want %s", tc.patch, row.Settings, err, tc.want)
 		}
@@ -95,14 +96,14 @@ func TestUpdate(t *testing.T) {
 		{"new\nline", `{}`, "name"},
 		{strings.Repeat("x", 65), `{}`, "name"},
 	} {
-		if _, err := b.Update(t.Context(), id, tc.name, []byte(tc.patch)); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, err := b.Update(t.Context(), audittest.Operator, id, tc.name, []byte(tc.patch)); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want an error with %q", tc.patch, err, tc.want)
 		}
 	}
 	if after, err := b.Find(t.Context(), id); err != nil || after.Revision != before.Revision {
 		t.Errorf("a refused update changed the client (%v)", err)
 	}
-	if _, err := b.Update(t.Context(), "none", "", nil); !fault.Is(err, fault.NotFound) {
+	if _, err := b.Update(t.Context(), audittest.Operator, "none", "", nil); !fault.Is(err, fault.NotFound) {
 		t.Errorf("%v", err)
 	}
 }
@@ -118,15 +119,15 @@ func TestCreate(t *testing.T) {
 		{"a", `{"nope":null}`, "nope"},
 		{"a", `[]`, "not a JSON object"},
 	} {
-		if _, _, err := b.Create(t.Context(), "", tc.name, false, []byte(tc.settings)); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, _, err := b.Create(t.Context(), audittest.Operator, "", tc.name, false, []byte(tc.settings)); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q %s: %v, want an error with %q", tc.name, tc.settings, err, tc.want)
 		}
 	}
-	row, _, err := b.Create(t.Context(), "client-test-x", "a", false, []byte(`{"codeLength":null,"brand":"B"}`))
+	row, _, err := b.Create(t.Context(), audittest.Operator, "client-test-x", "a", false, []byte(`{"codeLength":null,"brand":"B"}`))
 	if err != nil || string(row.Settings) != `{"brand":"B"}` || row.ID != "client-test-x" {
 		t.Errorf("%+v, %v", row, err)
 	}
-	if _, _, err := b.Create(t.Context(), "client-test-x", "b", false, nil); !fault.Is(err, fault.Conflict) {
+	if _, _, err := b.Create(t.Context(), audittest.Operator, "client-test-x", "b", false, nil); !fault.Is(err, fault.Conflict) {
 		t.Errorf("an id that is taken: %v", err)
 	}
 	if rows, err := b.store.Clients(t.Context()); err != nil || len(rows) != 1 {
@@ -142,7 +143,7 @@ func TestConcurrentUpdates(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, p := range patches {
 		wg.Go(func() {
-			if _, err := b.Update(t.Context(), id, "", []byte(p)); err != nil {
+			if _, err := b.Update(t.Context(), audittest.Operator, id, "", []byte(p)); err != nil {
 				t.Error(err)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 )
@@ -50,6 +51,8 @@ type Config struct {
 	Keys  Keys
 	Now   func() time.Time
 	Log   *slog.Logger
+	// Audit records each change of a client; nil where none is to be made.
+	Audit *audit.Trail
 }
 
 // Registry answers who a caller is from memory, and refreshes that memory.
@@ -58,6 +61,7 @@ type Registry struct {
 	keys  Keys
 	now   func() time.Time
 	log   *slog.Logger
+	audit *audit.Trail
 	view  atomic.Pointer[view]
 	// decoy stands for every secret that is not there; see match.
 	decoy store.Secret
@@ -83,7 +87,7 @@ type view struct {
 
 // NewRegistry returns an empty registry; call Load before serving.
 func NewRegistry(cfg Config) *Registry {
-	r := &Registry{store: cfg.Store, keys: cfg.Keys, now: cfg.Now, log: cfg.Log, uses: make(map[[2]string]int64)}
+	r := &Registry{store: cfg.Store, keys: cfg.Keys, now: cfg.Now, log: cfg.Log, audit: cfg.Audit, uses: make(map[[2]string]int64)}
 	var hash [32]byte
 	_, _ = rand.Read(hash[:]) // never fails, see crypto/rand.Read
 	r.decoy = store.Secret{KeyVersion: cfg.Keys.IndexVersion(), Hash: hash[:]}

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/store"
@@ -37,6 +38,7 @@ type bed struct {
 	*tenant.Registry
 	t     *testing.T
 	store *sqlite.Store
+	trail audittest.Log
 	keys  *countingKeys
 	log   *strings.Builder
 }
@@ -57,7 +59,8 @@ func (b *bed) use(ring *keyring.Ring) {
 	b.keys = &countingKeys{Ring: ring}
 	b.Registry = tenant.NewRegistry(tenant.Config{
 		Store: b.store, Keys: b.keys, Now: func() time.Time { return t0 },
-		Log: slog.New(slog.NewTextHandler(b.log, nil)),
+		Log:   slog.New(slog.NewTextHandler(b.log, nil)),
+		Audit: b.trail.Trail(func() time.Time { return t0 }),
 	})
 	b.load()
 }
@@ -71,7 +74,7 @@ func (b *bed) load() {
 
 func (b *bed) create(name string, live bool) (id, secret string) {
 	b.t.Helper()
-	row, secret, err := b.Create(b.t.Context(), "", name, live, nil)
+	row, secret, err := b.Create(b.t.Context(), audittest.Operator, "", name, live, nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -157,7 +160,7 @@ func TestWorkIsTheSame(t *testing.T) {
 	one, oneSecret := b.create("one secret", false)
 	two, _ := b.create("two secrets", false)
 	off, offSecret := b.create("disabled", false)
-	if _, err := b.SetDisabled(t.Context(), off, true); err != nil {
+	if _, err := b.SetDisabled(t.Context(), audittest.Operator, off, true); err != nil {
 		t.Fatal(err)
 	}
 	check := func(want int) {
@@ -179,7 +182,7 @@ func TestWorkIsTheSame(t *testing.T) {
 	}
 	b.use(next)
 	check(1) // all secrets are of the old key
-	fresh, err := b.StartRotation(t.Context(), two)
+	fresh, err := b.StartRotation(t.Context(), audittest.Operator, two)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +204,7 @@ func TestDisable(t *testing.T) {
 	b := newBed(t)
 	id, secret := b.create("one", false)
 	for _, disabled := range []bool{true, true, false, false} {
-		row, err := b.SetDisabled(t.Context(), id, disabled)
+		row, err := b.SetDisabled(t.Context(), audittest.Operator, id, disabled)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +219,7 @@ func TestDisable(t *testing.T) {
 			t.Error("a disabled client is unknown: its sessions and messages need it")
 		}
 	}
-	if _, err := b.SetDisabled(t.Context(), "none", true); !fault.Is(err, fault.NotFound) {
+	if _, err := b.SetDisabled(t.Context(), audittest.Operator, "none", true); !fault.Is(err, fault.NotFound) {
 		t.Errorf("%v", err)
 	}
 }
@@ -334,12 +337,12 @@ func TestFreshnessAndUse(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		r := tenant.NewRegistry(tenant.Config{Store: m, Keys: ring, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		r := tenant.NewRegistry(tenant.Config{Store: m, Keys: ring, Now: time.Now, Log: slog.New(slog.DiscardHandler), Audit: new(audittest.Log).Trail(time.Now)})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
 
-		row, secret, err := r.Create(ctx, "", "one", false, nil)
+		row, secret, err := r.Create(ctx, audittest.Operator, "", "one", false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +365,7 @@ func TestFreshnessAndUse(t *testing.T) {
 		if _, err := r.Authenticate(row.ID, secret); err != nil {
 			t.Error(err)
 		}
-		if _, err := r.SetDisabled(ctx, row.ID, true); err != nil {
+		if _, err := r.SetDisabled(ctx, audittest.Operator, row.ID, true); err != nil {
 			t.Fatal(err)
 		}
 		pass(tenant.MaxAge)

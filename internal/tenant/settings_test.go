@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/audit/audittest"
 	"codeword/internal/phone"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -187,12 +188,12 @@ func TestFormerRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, patch := range []string{`{"routes":["main"]}`, `{"route":"inbox"}`, `{"route":null}`} {
-		row, err := b.Update(t.Context(), "c", "", []byte(patch))
+		row, err := b.Update(t.Context(), audittest.Operator, "c", "", []byte(patch))
 		if err != nil || string(row.Settings) != `{"brand":"B","routes":["main"]}` {
 			t.Errorf("%s: %s, %v", patch, row.Settings, err)
 		}
 	}
-	if _, err := b.Update(t.Context(), "c", "", []byte(`{"route":"main"}`)); err == nil || !strings.Contains(err.Error(), "name routes in routes") {
+	if _, err := b.Update(t.Context(), audittest.Operator, "c", "", []byte(`{"route":"main"}`)); err == nil || !strings.Contains(err.Error(), "name routes in routes") {
 		t.Error(err)
 	}
 }
