@@ -129,7 +129,7 @@ func (b *bench) changeSettings(ctx context.Context, f *fleet, data string) error
 	if b.database != "" {
 		args = append(args, "--database", b.database)
 	}
-	if out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput(); err != nil { //nolint:gosec // our own program
+	if out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("settings: %w: %s", err, out)
 	}
 	select {

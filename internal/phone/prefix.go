@@ -46,6 +46,6 @@ func (p *Prefixes) of(digits int) *map[uint64]struct{} {
 // Has tells whether the number is in the set.
 func (p *Prefixes) Has(n Number) bool {
 	in := func(set map[uint64]struct{}, v uint64) bool { _, ok := set[v]; return ok }
-	v := uint64(n.national())
+	v := n.national()
 	return in(p.numbers, v) || in(p.blocks, v/1_000) || in(p.exchanges, v/10_000)
 }

@@ -143,7 +143,7 @@ func (s *Screen) tellBudget(in *Send, kind string, p spend.Period, st spend.Stat
 	}
 	s.mu.Unlock()
 	if !told {
-		s.cfg.Log.Warn("budget: "+kind, "client", in.Client.ID, "period", string(p), "spent_usd", data.SpentUSD, "limit_usd", data.LimitUSD)
+		s.cfg.Log.Warn("a budget is nearly used up, or is", "event", kind, "client", in.Client.ID, "period", string(p), "spent_usd", data.SpentUSD, "limit_usd", data.LimitUSD)
 	}
 }
 

@@ -252,7 +252,7 @@ func (s *Screen) decided(made []fraud.Decision) {
 	for i := range made {
 		d := &made[i]
 		s.cfg.Metrics.Decided(d.Key.Scope.String())
-		s.cfg.Log.Warn("fraud guard: "+verb(d), "client", d.Client, "scope", d.Key.Scope.String(), "name", publicName(d),
+		s.cfg.Log.Warn("the fraud guard has decided", "what", verb(d), "client", d.Client, "scope", d.Key.Scope.String(), "name", publicName(d),
 			"until", d.Until, "strikes", d.Strikes, "reasons", fmt.Sprint(d.Reasons), "numbers", d.Numbers)
 	}
 }
@@ -262,7 +262,7 @@ const maxDecisions = 10_000
 
 func verb(d *fraud.Decision) string {
 	if d.Key.Scope == fraud.Client {
-		return "the client is under attack"
+		return "under attack"
 	}
 	return "held back"
 }

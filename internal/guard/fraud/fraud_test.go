@@ -22,7 +22,10 @@ type bed struct {
 	n   uint64
 }
 
-func newBed(t testing.TB, cfg fraud.Config) *bed { return &bed{t: t, g: fraud.New(cfg), now: t0} }
+func newBed(tb testing.TB, cfg fraud.Config) *bed {
+	tb.Helper()
+	return &bed{t: tb, g: fraud.New(cfg), now: t0}
+}
 
 // pass lets time pass, ticking as a server does.
 func (b *bed) pass(d time.Duration) (made []fraud.Decision) {

@@ -122,7 +122,7 @@ func (h *history) factor(g *Guard, now int64) float64 {
 	if now-h.since < profileAge || all < profileVolume {
 		return 1
 	}
-	// An hour and its neighbours, so that a few codes do not make a profile.
+	// An hour and those beside it, so that a few codes do not make a profile.
 	sum := 0.0
 	for d := -1; d <= 1; d++ {
 		sum += h.hours[(hourOf(now)+d+hoursOfWeek)%hoursOfWeek].value(now, g.cfg.History)

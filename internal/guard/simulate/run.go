@@ -132,7 +132,8 @@ func (r *runner) advance(to time.Time) {
 		use := len(r.uses) > 0 && !r.uses[0].at.After(to)
 		switch {
 		case use && !r.uses[0].at.After(due):
-			u := heap.Pop(&r.uses).(use1) //nolint:forcetypeassert // nothing else is in it
+			u := r.uses[0]
+			heap.Pop(&r.uses)
 			r.guard.Note(clientName, u.phone, fraud.Verified)
 			r.proven[u.phone] = true
 		case !due.After(to):
@@ -240,7 +241,15 @@ type uses []use1
 func (u uses) Len() int           { return len(u) }
 func (u uses) Less(i, j int) bool { return u[i].at.Before(u[j].at) }
 func (u uses) Swap(i, j int)      { u[i], u[j] = u[j], u[i] }
-func (u *uses) Push(v any)        { *u = append(*u, v.(use1)) } //nolint:forcetypeassert // Run pushes
+
+// Push implements heap.Interface; nothing else is pushed.
+func (u *uses) Push(v any) {
+	if use, ok := v.(use1); ok {
+		*u = append(*u, use)
+	}
+}
+
+// Pop implements heap.Interface.
 func (u *uses) Pop() any {
 	old := *u
 	v := old[len(old)-1]
