@@ -72,6 +72,8 @@ type bed struct {
 	// admit, if any, is asked for each send; verified are the phones that were.
 	admit    func(*tenant.Client) error
 	verified []store.PhoneID
+	// screen, if any, judges sends.
+	screen otp.Screen
 	*otp.Service
 	test, live *tenant.Client
 }
@@ -103,8 +105,8 @@ func (b *bed) use(ring *keyring.Ring) {
 	}
 	b.Service = otp.New(otp.Config{
 		Store: b.store, Keys: ring, Sessions: sessions, Lines: b,
-		Audit: b.trail.Trail(now),
-		Now:   now, Queued: func() { b.queued.Add(1) },
+		Audit: b.trail.Trail(now), Screen: b.screen,
+		Now: now, Queued: func() { b.queued.Add(1) },
 		Admit: func(c *tenant.Client) error {
 			if b.admit == nil {
 				return nil

@@ -161,8 +161,8 @@ type SendResult struct {
 // LimitClient, InvalidCaptcha, IdempotencyMismatch, Unavailable.
 //
 // What costs least is asked first: the number's own rules, which use up nothing; then
-// whether the message could leave; then a captcha's token, which works once; then the
-// line type, which may cost money.
+// whether the message could leave; then a captcha's token, which works once; then what
+// the screen knows; then the line type, which may cost money.
 func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) {
 	now := s.now()
 	number, outcome, err := s.check(in.Client, in.PhoneNumber)
@@ -175,11 +175,6 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 	if err := s.prove(ctx, in); err != nil {
 		return SendResult{}, err
 	}
-	if outcome == sampleNone {
-		if err := s.checkLine(ctx, in.Client, number); err != nil {
-			return SendResult{}, err
-		}
-	}
 	start, err := s.start(in, number, now)
 	if err != nil {
 		return SendResult{}, fault.Wrap(fault.Internal, "prepare challenge", err)
@@ -187,7 +182,7 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 	if outcome == sampleExpired {
 		start.Challenge.ExpiresAt = now
 	}
-	started, err := s.screened(ctx, &in, number, &start)
+	started, err := s.screened(ctx, &in, number, outcome, &start)
 	if err != nil {
 		return SendResult{}, err
 	}
@@ -229,8 +224,8 @@ func (*Service) check(c *tenant.Client, raw string) (phone.Number, sampleOutcome
 }
 
 // checkLine refuses lines that the client does not send to.
-func (s *Service) checkLine(ctx context.Context, c *tenant.Client, n phone.Number) error {
-	line, err := s.lines.LineType(ctx, n, c.Lookup)
+func (s *Service) checkLine(ctx context.Context, c *tenant.Client, n phone.Number, policy phone.LookupPolicy) error {
+	line, err := s.lines.LineType(ctx, n, policy)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "line type", err)
 	}

@@ -8,25 +8,40 @@ import (
 	"codeword/internal/store"
 )
 
-// screened starts the challenge unless the screen objects. Test clients cost nothing
-// and are not screened.
-func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number, start *store.Start) (store.Started, error) {
-	if s.screen == nil || !in.Client.Live {
+// screened starts the challenge unless the screen or the line type is against it. Test
+// clients cost nothing and are not screened. Nobody is paid for telling the line type
+// of a number that hardly gets a message.
+func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number, outcome sampleOutcome, start *store.Start) (store.Started, error) {
+	c := in.Client
+	if s.screen == nil || !c.Live {
+		if outcome == sampleNone {
+			if err := s.checkLine(ctx, c, n, c.Lookup); err != nil {
+				return store.Started{}, err
+			}
+		}
 		return s.store.StartChallenge(ctx, *start)
 	}
 	verdict := s.screen.Screen(&screening.Send{
-		Client: in.Client, Number: n, EndUser: in.EndUser, Device: start.Device, At: start.Now,
+		Client: c, Number: n, EndUser: in.EndUser, Device: start.Device, At: start.Now,
 	})
+	policy := c.Lookup
 	if over := verdict.OverBudget; over != nil {
 		if start.Idempotency == nil {
 			return store.Started{}, over
 		}
 		start.Refusal = over
+		policy = phone.LookupPolicy{}
 	}
-	start.ProvenOnly = verdict.ProvenOnly
-	started, err := s.store.StartChallenge(ctx, *start)
+	if start.ProvenOnly = verdict.ProvenOnly; start.ProvenOnly {
+		policy = phone.LookupPolicy{}
+	}
+	err := s.checkLine(ctx, c, n, policy)
+	var started store.Started
+	if err == nil {
+		started, err = s.store.StartChallenge(ctx, *start)
+	}
 	if err != nil || started.Replayed {
-		s.screen.Refused(in.Client, &verdict, start.Now)
+		s.screen.Refused(c, &verdict, start.Now)
 		return started, err
 	}
 	s.screen.Accepted(&verdict, started.Phone, started.Challenge.ID == start.Challenge.ID)
