@@ -277,10 +277,11 @@ func (d *Dev) keepClient(ctx context.Context, live bool) (id, secret string, err
 	if err != nil {
 		return "", "", err
 	}
-	// No limit for the whole client, so that a load test finds the machine's.
+	// No limit for the whole client, and a guard that only watches, so that a load test
+	// finds the machine's limits.
 	err = clients.Seed(ctx, audit.Service, store.Client{
 		ID: id, Name: "dev " + env, Live: live, CreatedAt: d.node.cfg.Now(), Secrets: []store.Secret{kept},
-		Settings: []byte(`{"clientRate":{"burst":0,"every":"0s"}}`),
+		Settings: []byte(`{"clientRate":{"burst":0,"every":"0s"},"fraudGuard":"shadow"}`),
 	})
 	if err != nil {
 		return "", "", err
