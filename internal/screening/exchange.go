@@ -2,7 +2,6 @@ package screening
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,10 +17,11 @@ import (
 
 // The topics of what nodes share.
 const (
-	topicCounts = "guard/counts" // pages of a node, overwritten in turn
-	topicHolds  = "guard/holds"  // by client, scope and id
-	topicPast   = "guard/past"   // by client
-	topicSpend  = "spend"        // by client and node
+	topicNodes  = "guard/nodes"   // by node: which page of it is the latest
+	topicCounts = "guard/counts/" // of each node one: its pages, overwritten in turn
+	topicHolds  = "guard/holds"   // by client, scope and id
+	topicPast   = "guard/past"    // by client
+	topicSpend  = "spend"         // by client and node
 )
 
 const (
@@ -30,6 +30,10 @@ const (
 	// pages is how many pages of a node are kept: who has not read one by the time
 	// that it is overwritten has missed it.
 	pages = 16
+	// greetEvery is how often a node makes itself known, and nodeLife how long it counts
+	// as there.
+	greetEvery = 5 * time.Second
+	nodeLife   = 30 * time.Second
 	// overlap is how far back notes are read again: so much may clocks differ.
 	overlap = 2 * time.Minute
 	// pastEvery is how often the history is saved, pastLife how long it is kept.
@@ -43,15 +47,25 @@ const (
 
 // exchange is how far the exchange with the other nodes has come.
 type exchange struct {
-	page    uint64
-	unsent  []byte
-	seen    map[string]uint64 // pages merged, by node
+	page   uint64
+	unsent []byte
+	// greeted is when this node was last made known, and by which page.
+	greeted     time.Time
+	greetedPage uint64
+	// seen is how far the pages of each other node were merged.
+	seen    map[string]mark
 	since   time.Time
 	saved   time.Time
 	failing bool
 }
 
-func newExchange() exchange { return exchange{seen: make(map[string]uint64)} }
+// mark is a page of a node, and when that put it by its own clock.
+type mark struct {
+	page uint64
+	at   time.Time
+}
+
+func newExchange() exchange { return exchange{seen: make(map[string]mark)} }
 
 // Load takes over what was known before a restart, and what the others know. It is
 // called before the first send.
@@ -73,14 +87,11 @@ func (s *Screen) Load(ctx context.Context) error {
 	if err := s.readSpend(ctx, now, time.Time{}); err != nil {
 		return err
 	}
-	counts, err := s.cfg.Notes.Notes(ctx, now, topicCounts, time.Time{})
-	for i := range counts { // what others counted before is no evidence: we missed what became of it
-		if node, n, _, ok := pageOf(&counts[i]); ok {
-			s.exchange.seen[node] = max(s.exchange.seen[node], n)
-		}
+	if err := s.meet(ctx, now, func(string) error { return nil }); err != nil {
+		return err // what others counted before is no evidence: we missed what became of it
 	}
 	s.exchange.since = now
-	return err
+	return nil
 }
 
 // Run exchanges until ctx ends, and once more then.
@@ -141,7 +152,11 @@ func (s *Screen) tell(ctx context.Context, now time.Time) error {
 		}
 	}
 	if x.unsent != nil {
-		put(topicCounts, s.cfg.Node+"/"+strconv.FormatUint(x.page%pages, 10), x.unsent, time.Minute)
+		put(topicCounts+s.cfg.Node, strconv.FormatUint(x.page%pages, 10), x.unsent, time.Minute)
+	}
+	greets := s.cfg.Shared && (x.page != x.greetedPage || now.Sub(x.greeted) >= greetEvery)
+	if greets {
+		put(topicNodes, s.cfg.Node, strconv.AppendUint(nil, x.page, 10), nodeLife)
 	}
 	reports := s.meter.Report(now)
 	for client, raw := range reports {
@@ -170,6 +185,9 @@ func (s *Screen) tell(ctx context.Context, now time.Time) error {
 		return err
 	}
 	x.unsent = nil
+	if greets {
+		x.greeted, x.greetedPage = now, x.page
+	}
 	return nil
 }
 
@@ -202,12 +220,10 @@ func holdKey(client string, k fraud.Key) string {
 // learn takes what is new on the others.
 func (s *Screen) learn(ctx context.Context, now time.Time) error {
 	since := s.exchange.since.Add(-overlap)
-	if s.cfg.Guard.Shared {
-		counts, err := s.cfg.Notes.Notes(ctx, now, topicCounts, since)
-		if err != nil {
+	if s.cfg.Shared {
+		if err := s.meet(ctx, now, func(node string) error { return s.readCounts(ctx, now, node) }); err != nil {
 			return err
 		}
-		s.merge(ctx, counts)
 		if err := s.readSpend(ctx, now, since); err != nil {
 			return err
 		}
@@ -219,37 +235,67 @@ func (s *Screen) learn(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// merge counts the pages that are new, in the order in which each node made them.
-func (s *Screen) merge(ctx context.Context, notes []store.Note) {
-	type page struct {
-		node string
-		n    uint64
-		body []byte
+// meet reads which other nodes there are, and calls read for those that have pages
+// which were not read yet. Where there are none, nothing is told to them either.
+func (s *Screen) meet(ctx context.Context, now time.Time, read func(node string) error) error {
+	if !s.cfg.Shared {
+		return nil
 	}
-	var fresh []page
-	for i := range notes {
-		node, n, body, ok := pageOf(&notes[i])
-		if ok && node != s.cfg.Node && n > s.exchange.seen[node] {
-			fresh = append(fresh, page{node, n, body})
+	nodes, err := s.cfg.Notes.Notes(ctx, now, topicNodes, time.Time{})
+	if err != nil {
+		return err
+	}
+	others := 0
+	for i := range nodes {
+		n := &nodes[i]
+		page, err := strconv.ParseUint(string(n.Body), 10, 64)
+		if n.Key == s.cfg.Node || err != nil {
+			continue
+		}
+		others++
+		seen, known := s.exchange.seen[n.Key]
+		if !known {
+			s.exchange.seen[n.Key] = mark{page, n.At}
+			continue // what it counted before we met is no evidence: we missed what became of it
+		}
+		if page > seen.page {
+			if err := read(n.Key); err != nil {
+				return err
+			}
 		}
 	}
-	slices.SortFunc(fresh, func(a, b page) int {
-		return cmp.Or(strings.Compare(a.node, b.node), cmp.Compare(a.n, b.n))
-	})
-	for _, p := range fresh {
-		if err := s.guard.Merge(s.cfg.Now(), p.body); err != nil {
-			s.cfg.Log.WarnContext(ctx, "fraud guard: counts of another node cannot be read", "node", p.node, "error", err)
-		}
-		s.exchange.seen[p.node] = p.n
-	}
+	s.guard.Share(others > 0)
+	return nil
 }
 
-// pageOf reads whose page a note is, which, and what it tells.
-func pageOf(n *store.Note) (node string, number uint64, body []byte, ok bool) {
-	node, _, ok = strings.Cut(n.Key, "/")
-	head, body, lines := bytes.Cut(n.Body, []byte{'\n'})
-	number, err := strconv.ParseUint(string(head), 10, 64)
-	return node, number, body, ok && lines && err == nil
+// readCounts merges the pages of a node that are new, in the order in which it made
+// them. Its notes are compared by its own clock.
+func (s *Screen) readCounts(ctx context.Context, now time.Time, node string) error {
+	seen := s.exchange.seen[node]
+	notes, err := s.cfg.Notes.Notes(ctx, now, topicCounts+node, seen.at)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(notes, func(a, b store.Note) int { return a.At.Compare(b.At) })
+	for i := range notes {
+		page, body, ok := pageOf(notes[i].Body)
+		if !ok || page <= seen.page {
+			continue
+		}
+		if err := s.guard.Merge(now, body); err != nil {
+			s.cfg.Log.WarnContext(ctx, "fraud guard: counts of another node cannot be read", "node", node, "error", err)
+		}
+		seen = mark{page, notes[i].At}
+	}
+	s.exchange.seen[node] = seen
+	return nil
+}
+
+// pageOf reads which page a note is, and what it tells.
+func pageOf(note []byte) (page uint64, body []byte, ok bool) {
+	head, body, ok := bytes.Cut(note, []byte{'\n'})
+	page, err := strconv.ParseUint(string(head), 10, 64)
+	return page, body, ok && err == nil
 }
 
 func (s *Screen) readSpend(ctx context.Context, now, since time.Time) error {

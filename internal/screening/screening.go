@@ -42,6 +42,8 @@ type Config struct {
 	Guard fraud.Config
 	// Node names this process among all that ever ran on the store.
 	Node string
+	// Shared: there may be other nodes.
+	Shared bool
 	// Free tells that the client's messages cost nothing, since they do not leave the
 	// machine. The guard then only watches.
 	Free func(*tenant.Client) bool

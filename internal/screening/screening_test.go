@@ -10,7 +10,6 @@ import (
 
 	"codeword/internal/audit"
 	"codeword/internal/fault"
-	"codeword/internal/guard/fraud"
 	"codeword/internal/guard/spend"
 	"codeword/internal/phone"
 	"codeword/internal/screening"
@@ -73,7 +72,7 @@ func newService(t *testing.T, settings string) *service {
 func (s *service) node(name string) *screening.Screen {
 	s.t.Helper()
 	n, err := screening.New(screening.Config{
-		Notes: s.shelf, Events: s.shelf, Node: name, Guard: fraud.Config{Shared: true},
+		Notes: s.shelf, Events: s.shelf, Node: name, Shared: true,
 		Free:   func(*tenant.Client) bool { return s.free },
 		Price:  func(*tenant.Client) int64 { return s.price },
 		Client: func(string) *tenant.Client { return s.client },

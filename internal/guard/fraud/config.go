@@ -8,9 +8,6 @@ type Config struct {
 	// Hash digests what must not be readable, under a key that all nodes share.
 	Hash func([]byte) uint64
 
-	// Shared: other nodes count, too, and Page is called for what to tell them.
-	Shared bool
-
 	// Slot is the grain of time, Window how far back evidence goes.
 	Slot   time.Duration // 5 s
 	Window time.Duration // 1 h

@@ -87,9 +87,16 @@ type Guard struct {
 	cfg  Config
 	odds [101]atomic.Pointer[odds] // by the honest share in per cent
 
+	// shared: other nodes count, too, and Page is called for what to tell them.
+	shared atomic.Bool
+
 	mu      sync.RWMutex
 	clients map[string]*client
 }
+
+// Share says whether there are other nodes, which have to be told by Page. What was
+// counted before they came they do not learn.
+func (g *Guard) Share(with bool) { g.shared.Store(with) }
 
 // New returns a Guard. Zero fields of cfg have their defaults.
 func New(cfg Config) *Guard {
@@ -274,7 +281,7 @@ func spreadOf(i int, s *Send, keys *[maxKeys]Key) uint64 {
 // count adds to a key, and to what other nodes will be told.
 func (c *client) count(g *Guard, k Key, slot int32, add counts, spread uint64) {
 	c.apply(g, k, slot, add, spread)
-	if g.cfg.Shared {
+	if g.shared.Load() {
 		c.news.add(k, slot, add, spread)
 	}
 }

@@ -27,6 +27,14 @@ func newBed(tb testing.TB, cfg fraud.Config) *bed {
 	return &bed{t: tb, g: fraud.New(cfg), now: t0}
 }
 
+// newNode is a bed that tells others.
+func newNode(tb testing.TB) *bed {
+	tb.Helper()
+	b := newBed(tb, fraud.Config{})
+	b.g.Share(true)
+	return b
+}
+
 // pass lets time pass, ticking as a server does.
 func (b *bed) pass(d time.Duration) (made []fraud.Decision) {
 	for end := b.now.Add(d); b.now.Before(end); {
@@ -246,7 +254,7 @@ func TestAlarm(t *testing.T) {
 // TestNodes: what two nodes saw counts on both, wherever a code was used.
 func TestNodes(t *testing.T) {
 	t.Parallel()
-	a, b := newBed(t, fraud.Config{Shared: true}), newBed(t, fraud.Config{Shared: true})
+	a, b := newNode(t), newNode(t)
 	b.n = 1 << 32
 	exchange := func() {
 		for _, p := range []struct{ from, to *bed }{{a, b}, {b, a}} {
@@ -543,7 +551,7 @@ func TestUsualPasses(t *testing.T) {
 // TestClockOfAnotherNode: a node whose clock is ahead blinds nobody.
 func TestClockOfAnotherNode(t *testing.T) {
 	t.Parallel()
-	a, fast := newBed(t, fraud.Config{Shared: true}), newBed(t, fraud.Config{Shared: true})
+	a, fast := newNode(t), newNode(t)
 	fast.now = fast.now.Add(2 * time.Hour)
 	fast.send(2125551)
 	if err := a.g.Merge(a.now, fast.g.Page()); err != nil {
@@ -557,7 +565,7 @@ func TestClockOfAnotherNode(t *testing.T) {
 // TestHoldFromAnotherNode: what a hold rests on is dealt with on all nodes.
 func TestHoldFromAnotherNode(t *testing.T) {
 	t.Parallel()
-	a, b := newBed(t, fraud.Config{Shared: true}), newBed(t, fraud.Config{Shared: true})
+	a, b := newNode(t), newNode(t)
 	b.n = 1 << 32
 	_, made := a.pump(2125551, 200, 100*time.Millisecond)
 	if err := b.g.Merge(a.now, a.g.Page()); err != nil {

@@ -64,7 +64,7 @@ type clientPage struct {
 }
 
 // Page returns what this node counted since the last call, for the others to Merge;
-// nil when there is nothing. Nodes that never ask for pages count for themselves.
+// nil when there is nothing.
 func (g *Guard) Page() []byte {
 	var out page
 	for _, c := range append(g.all(), g.client("")) {

@@ -118,7 +118,7 @@ func (g *Guard) Note(clientID string, phone uint64, fate Fate) {
 			return
 		}
 	}
-	if !g.cfg.Shared {
+	if !g.shared.Load() {
 		return
 	}
 	c := g.client(clientID)
