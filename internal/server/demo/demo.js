@@ -15,6 +15,7 @@ const words = {
   NETWORK: "The server cannot be reached. Check your connection, and try again.",
 };
 let phoneNumber, phoneId, busy, sms;
+const complain = (input, text) => { $(`${input}-error`).textContent = text; $(input).ariaInvalid = text !== ""; };
 
 // show makes one step visible and moves the focus to where it begins.
 function show(step, focus, status = "") {
@@ -25,15 +26,12 @@ function show(step, focus, status = "") {
   $(focus).focus();
 }
 
-const complain = (input, text) => { $(`${input}-error`).textContent = text; $(input).ariaInvalid = text !== ""; };
-
 function inWords(seconds) {
   const [size, unit] = Math.abs(seconds) < 90 ? [1, "second"] : Math.abs(seconds) < 5400 ? [60, "minute"] : [3600, "hour"];
   return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.round(seconds / size), unit);
 }
 
-// hold keeps a button from working for some seconds, and counts them down. It can be
-// reached by keyboard all the same; the seconds are not read aloud.
+// hold keeps a button from working for some seconds, and counts them down. It can have the focus all the same.
 function hold(button, seconds) {
   const until = Date.now() + seconds * 1000;
   const tick = () => {
@@ -52,9 +50,10 @@ function hold(button, seconds) {
 async function call(name, body, button, input) {
   if (busy || button.ariaDisabled === "true") return;
   busy = true;
+  $("status").textContent = "";
+  complain(input, ""); // so that the same error is told again
   try {
-    const json = { "Content-Type": "application/json" };
-    const r = await fetch(`demo/${name}`, { method: "POST", headers: json, body: JSON.stringify(body) });
+    const r = await fetch(`demo/${name}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     const answer = await r.json(), wait = Number(r.headers.get("Retry-After"));
     record(name, body, `HTTP ${r.status}${wait ? `, Retry-After: ${wait}` : ""}\n${JSON.stringify(answer, null, 2)}`);
     if (r.ok) return answer;
@@ -72,7 +71,8 @@ async function call(name, body, button, input) {
 function record(name, body, answer) {
   const quoted = (s) => `'${s.replaceAll("'", "'\\''")}'`, item = document.createElement("li");
   const curl = `curl -sS -X POST "$CODEWORD_URL/v1/auth/otp/sms:${name}" \\
-  -H "ratio-client-id: $CODEWORD_CLIENT_ID" -H "ratio-client-secret: $CODEWORD_CLIENT_SECRET" \\
+  -H "ratio-client-id: $CODEWORD_CLIENT_ID" \\
+  -H "ratio-client-secret: $CODEWORD_CLIENT_SECRET" \\
   -H ${quoted(`ratio-device-fingerprint: {"ip": "${$("calls").dataset.address}"}`)} \\
   -H "Content-Type: application/json" -d ${quoted(JSON.stringify(body))}`;
   for (const text of [curl, answer]) item.appendChild(document.createElement("pre")).textContent = text;
