@@ -434,4 +434,3 @@ func (p *parsed) wrong() []string {
 	}
 	return found
 }
-

@@ -76,7 +76,8 @@ var settingGroups = []settingGroup{
 		{"allowedRegions", "Regions", "none chosen: the default", checksField, []string{"US", "PR", "VI", "GU", "AS", "MP"}},
 		{
 			"allowedLineTypes", "Types of lines", "mobile has to be among them",
-			checksField, []string{"mobile", "unknown", "non_fixed_voip", "fixed_voip", "landline"},
+			checksField,
+			[]string{"mobile", "unknown", "non_fixed_voip", "fixed_voip", "landline"},
 		},
 		{"lineLookup", "Ask a look-up service", "off, for lines of unknown type, or always", choiceField, []string{"off", "unknown", "always"}},
 		{"lineLookupFailure", "When it cannot be asked", "go by the table, or refuse", choiceField, []string{"table", "refuse"}},
@@ -211,9 +212,22 @@ func (f settingField) texts(value any) []string {
 	case bool:
 		return []string{strconv.FormatBool(value)}
 	case string:
+		if f.kind == durationField {
+			value = shortDuration(value)
+		}
 		return []string{value}
 	}
 	return []string{""}
+}
+
+// shortDuration leaves out the zeros of "10m0s".
+func shortDuration(text string) string {
+	for _, zero := range []string{"m0s", "h0m"} {
+		if short, ok := strings.CutSuffix(text, zero); ok {
+			text = short + zero[:1]
+		}
+	}
+	return text
 }
 
 // read reads what the form says of a setting; nil for its default.
@@ -334,15 +348,19 @@ var wrongSetting = regexp.MustCompile(`^(?:settings: )?([A-Za-z]+)([.\[][^:]*)?:
 func settingErrors(err error) (wrong map[string]string, others []string) {
 	wrong = make(map[string]string)
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		names := fieldsOf(wrongSetting.FindStringSubmatch(line))
+		match := wrongSetting.FindStringSubmatch(line)
+		names := fieldsOf(match)
+		if len(names) > 0 && match[2] == "" {
+			line = strings.TrimPrefix(line, match[0]) // the field stands beside
+		}
 		if len(names) == 0 {
 			others = append(others, line)
 		}
 		for _, name := range names {
 			if wrong[name] != "" {
-				line = wrong[name] + "; " + line
+				wrong[name] += "; "
 			}
-			wrong[name] = line
+			wrong[name] += line
 		}
 	}
 	return wrong, others
