@@ -17,7 +17,7 @@ export STAGE
 trap 'rm -rf "$STAGE"' EXIT
 mkdir -p dist
 
-cp packaging/codeword.service packaging/codeword.sysusers packaging/codeword.env "$STAGE"
+cp packaging/codeword.service packaging/codeword.sysusers packaging/environment "$STAGE"
 cp deploy/codeword.yaml deploy/carriers.yaml docs/operations.md "$STAGE"
 cp LICENSE "$STAGE/copyright"
 for ARCH in $ARCHES; do
@@ -27,5 +27,5 @@ for ARCH in $ARCHES; do
   for packager in deb rpm; do
     "${tool[@]}" nfpm package --config packaging/nfpm.yaml --packager "$packager" --target dist/
   done
-  "${tool[@]}" cyclonedx-gomod bin -json -noserial -version "v$VERSION" -output "dist/codeword_${VERSION}_linux_$ARCH.cdx.json" "$STAGE/codeword"
+  "${tool[@]}" cyclonedx-gomod bin -json -std -noserial -notimestamp -version "v$VERSION" -output "dist/codeword_${VERSION}_linux_$ARCH.cdx.json" "$STAGE/codeword"
 done

@@ -10,6 +10,7 @@ import (
 
 	"codeword/internal/keyring"
 	"codeword/internal/store"
+	"codeword/internal/store/group"
 )
 
 type doctorCommand struct {
@@ -73,7 +74,7 @@ func (c *doctorCommand) examine(ctx context.Context, st storage, s streams) []st
 	if database.Err != nil {
 		return out
 	}
-	e, err := openDatabase(ctx, st)
+	e, err := openDatabase(ctx, st, group.Observe{})
 	if err != nil {
 		out[0].Err = err
 		return out

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"codeword/internal/store"
+	"codeword/internal/store/group"
 	"codeword/internal/store/sqlite"
 )
 
@@ -16,8 +17,8 @@ import (
 // backup, the directory it lies in.
 type sqliteEngine struct{ *sqlite.Store }
 
-func openSQLite(ctx context.Context, path string) (engine, error) {
-	st, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+func openSQLite(ctx context.Context, path string, o group.Observe) (engine, error) {
+	st, err := sqlite.Open(ctx, sqlite.Config{Path: path, Observe: o})
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,9 @@ type Config struct {
 	// GroupTimeout is the same for groups; callers wait for those, and for the group
 	// before. Default 3 s.
 	GroupTimeout time.Duration
+	// Observe is told how long the operations of callers wait and take; the zero value
+	// measures nothing.
+	Observe group.Observe
 }
 
 func (c *Config) setDefaults() {
@@ -128,7 +131,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	s := &Store{cfg: cfg, pool: pool, announcer: newAnnouncer(), connConfig: pc.ConnConfig.Copy()}
-	s.queue = group.New[op](group.Config{Engine: engine, Queue: cfg.Queue, Max: cfg.MaxGroup})
+	s.queue = group.New[op](group.Config{Engine: engine, Queue: cfg.Queue, Max: cfg.MaxGroup, Observe: cfg.Observe})
 	for range cfg.Committers {
 		c := newCommitter(s)
 		s.committers = append(s.committers, c)
