@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 
-	"codeword/internal/store/group"
+	"codeword/internal/store"
 	"codeword/internal/store/postgres"
 )
 
 // postgresEngine is the engine that nodes share.
 type postgresEngine struct{ *postgres.Store }
 
-func openPostgres(ctx context.Context, u engineURL, o group.Observe) (engine, error) {
+func openPostgres(ctx context.Context, u engineURL, o store.Observe) (engine, error) {
 	st, err := postgres.Open(ctx, postgres.Config{URL: u.text, Observe: o})
 	if err != nil {
 		return nil, err

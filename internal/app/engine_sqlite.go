@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"codeword/internal/store"
-	"codeword/internal/store/group"
 	"codeword/internal/store/sqlite"
 )
 
@@ -17,7 +16,7 @@ import (
 // backup, the directory it lies in.
 type sqliteEngine struct{ *sqlite.Store }
 
-func openSQLite(ctx context.Context, path string, o group.Observe) (engine, error) {
+func openSQLite(ctx context.Context, path string, o store.Observe) (engine, error) {
 	st, err := sqlite.Open(ctx, sqlite.Config{Path: path, Observe: o})
 	if err != nil {
 		return nil, err

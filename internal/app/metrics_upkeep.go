@@ -7,12 +7,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"codeword/internal/store/group"
+	"codeword/internal/store"
 )
 
 // storeDurations registers how long writes wait for their commit, and how long that
 // takes: together what an answer waits for stable storage.
-func storeDurations(reg prometheus.Registerer) group.Observe {
+func storeDurations(reg prometheus.Registerer) store.Observe {
 	f := promauto.With(reg)
 	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}
 	wait := f.NewHistogram(prometheus.HistogramOpts{
@@ -21,7 +21,7 @@ func storeDurations(reg prometheus.Registerer) group.Observe {
 	commit := f.NewHistogram(prometheus.HistogramOpts{
 		Name: "codeword_store_commit_duration_seconds", Help: "Time that a commit took, or took to fail.", Buckets: buckets,
 	})
-	return group.Observe{
+	return store.Observe{
 		Now:       time.Now, // durations: a test's clock stands still
 		Waited:    func(d time.Duration) { wait.Observe(d.Seconds()) },
 		Committed: func(d time.Duration) { commit.Observe(d.Seconds()) },
@@ -35,11 +35,14 @@ func upkeepMetrics(n *node) {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "codeword_signing_key_due_timestamp_seconds", Help: "When the next signing key should take over; 0 while none signs.",
 	}, func() float64 { return unixSeconds(n.sessions.SignerDue()) })
-	if n.certs != nil {
-		f.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "codeword_tls_certificate_expiry_timestamp_seconds", Help: "When the certificate of the public listener ends.",
-		}, func() float64 { return unixSeconds(n.certs.Expiry()) })
-	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "codeword_tls_certificate_expiry_timestamp_seconds", Help: "When the certificate of the public listener ends; 0 without one.",
+	}, func() float64 {
+		if n.certs == nil {
+			return 0
+		}
+		return unixSeconds(n.certs.Expiry())
+	})
 	f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "codeword_build_info", Help: "1, with the version that runs.",
 	}, []string{"version", "goversion"}).WithLabelValues(version(), runtime.Version()).Set(1)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"codeword/internal/fault"
+	"codeword/internal/store"
 )
 
 // RetryAfter is what callers are told when a store cannot take their call.
@@ -26,18 +27,7 @@ type Config struct {
 	// Max bounds the operations in one group.
 	Max int
 	// Observe is told how long things take; the zero value measures nothing.
-	Observe Observe
-}
-
-// Observe is told how long operations and groups take. Either all of it is set or
-// nothing. It is called by those who commit, so it must not block.
-type Observe struct {
-	// Now is the clock.
-	Now func() time.Time
-	// Waited: an operation was queued for that long before its group began.
-	Waited func(time.Duration)
-	// Committed: a group was carried out, or failed, in that time.
-	Committed func(time.Duration)
+	Observe store.Observe
 }
 
 // Commit carries out a group. It fills results, which has one entry for each

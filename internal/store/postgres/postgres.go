@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"codeword/internal/fault"
+	"codeword/internal/store"
 	"codeword/internal/store/group"
 )
 
@@ -54,7 +55,7 @@ type Config struct {
 	GroupTimeout time.Duration
 	// Observe is told how long the operations of callers wait and take; the zero value
 	// measures nothing.
-	Observe group.Observe
+	Observe store.Observe
 }
 
 func (c *Config) setDefaults() {

@@ -22,6 +22,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitemigration"
 
 	"codeword/internal/fault"
+	"codeword/internal/store"
 	"codeword/internal/store/group"
 )
 
@@ -49,7 +50,7 @@ type Config struct {
 	// PageSize for a new file, in bytes. Default 4096.
 	PageSize int
 	// Observe is told how long writes wait and take; the zero value measures nothing.
-	Observe group.Observe
+	Observe store.Observe
 
 	checkpoint checkpointLimits
 }
