@@ -54,6 +54,7 @@ fetch() {
   scripts/peers.sh
   "$GO" build ./...
   "$GO" build -race ./...
+  CGO_ENABLED=0 "$GO" build -trimpath -o /dev/null ./cmd/codeword # as releases and reproducible.sh do
   "${tool[@]}" golangci-lint version
 }
 printf '== fetch and compile\n'
@@ -74,6 +75,9 @@ step test-tools "$GO" -C tools test ./...
 step lint "${tool[@]}" golangci-lint run ./...
 step deadcode scripts/deadcode.sh
 step vuln scripts/vuln.sh
+step rules scripts/rules.sh
+step unit scripts/unit.sh
+step reproducible scripts/reproducible.sh
 if [[ -n ${CI:-} ]]; then
   step fuzz scripts/fuzz.sh
 fi
