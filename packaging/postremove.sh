@@ -1,5 +1,5 @@
 #!/bin/sh
-# Data, keyset and token stay, also when the package is purged: without the keyset a
+# Database and keyset stay, also when the package is purged: without the keyset every
 # backup of the database is worth nothing.
 set -e
 if [ -d /run/systemd/system ]; then
