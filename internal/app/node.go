@@ -99,7 +99,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
 	}
 	n := &node{cfg: cfg, log: cfg.Log, unlock: unlock, metrics: prometheus.NewRegistry()}
-	n.store, err = openEngine(ctx, cfg.Storage, n.wake)
+	n.store, err = openEngine(ctx, cfg.Storage, n.wake, storeDurations(n.metrics))
 	if err != nil {
 		unlock()
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
@@ -164,6 +164,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.wirePublic(); err != nil {
 		return err
 	}
+	upkeepMetrics(n)
 	return n.wireAdmin()
 }
 
