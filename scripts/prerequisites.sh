@@ -44,6 +44,7 @@ has_cc || packages+=(gcc libc6-dev)
 command -v timeout >/dev/null || packages+=(coreutils)
 has_node || packages+=(nodejs npm)
 has_chromium || packages+=(chromium fonts-dejavu-core)
+command -v promtool >/dev/null || packages+=(prometheus)
 if tests postgres; then has_postgres || packages+=(postgresql); fi
 if tests redis; then has_redis || packages+=(redis-server); fi
 
@@ -59,6 +60,7 @@ without="or CODEWORD_TEST_ENGINES=sqlite, to test without"
 if tests postgres; then has_postgres || missing+=("PostgreSQL 15 or later (Debian: apt-get install postgresql), $without"); fi
 if tests redis; then has_redis || missing+=("Redis 7 or Valkey (Debian: apt-get install redis-server), $without"); fi
 has_chromium || missing+=("Chromium, for the tests of the pages (Debian: apt-get install chromium)")
+command -v promtool >/dev/null || missing+=("promtool, which reads the alert rules (Debian: apt-get install prometheus)")
 has_node || missing+=("Node.js 18 or later with npm, for the peers of the tests (Debian: apt-get install nodejs npm)")
 
 if ((${#missing[@]})); then

@@ -50,9 +50,8 @@ func (s *Server) demo() []endpoint {
 func (s *Server) forVisitor(call handle) handle {
 	d, sites := s.cfg.Demo, http.NewCrossOriginProtection()
 	return func(x *exchange) error {
-		if err := sites.Check(x.r); err != nil {
+		if x.cause = sites.Check(x.r); x.cause != nil {
 			// No code of the API says this, and the page never meets it.
-			x.cause = err
 			http.Error(x, "Only the demo page may call this.", http.StatusForbidden)
 			return nil
 		}

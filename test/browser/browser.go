@@ -88,8 +88,10 @@ type Screen struct {
 // Screens are those on which every page has to be good.
 func Screens() []Screen {
 	return []Screen{
-		{"small-light", 360, 740, false}, {"small-dark", 360, 740, true},
-		{"large-light", 1280, 800, false}, {"large-dark", 1280, 800, true},
+		{"small-light", 360, 740, false},
+		{"small-dark", 360, 740, true},
+		{"large-light", 1280, 800, false},
+		{"large-dark", 1280, 800, true},
 	}
 }
 
