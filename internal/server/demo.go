@@ -53,7 +53,7 @@ func (s *Server) forVisitor(call handle) handle {
 		if x.cause = sites.Check(x.r); x.cause != nil {
 			// No code of the API says this, and the page never meets it.
 			http.Error(x, "Only the demo page may call this.", http.StatusForbidden)
-			return nil
+			return nil //nolint:nilerr // it has answered
 		}
 		// Browsers tell the length of what a script sends.
 		if n := x.r.ContentLength; n < 0 || n > maxDemoBody {
