@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"codeword/api"
+	"codeword/internal/audit"
 	"codeword/internal/carrier/inbox"
 	"codeword/internal/console"
 	"codeword/internal/tenant"
@@ -50,10 +51,14 @@ func (n *node) wireAdmin() error {
 		Inbox:    inboxView{view},
 		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp},
 		Events:   n.store,
-		Routes:   n.routeViews,
-		Metrics:  n.metrics,
-		Log:      n.log,
-		Now:      n.cfg.Now,
+		Phones: &phoneKeeper{
+			store: n.store, clients: n.clients, otp: n.otp, ring: n.cfg.Ring, now: n.cfg.Now,
+			audit: &audit.Trail{Store: n.store, Now: n.cfg.Now},
+		},
+		Routes:  n.routeViews,
+		Metrics: n.metrics,
+		Log:     n.log,
+		Now:     n.cfg.Now,
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,8 @@ const (
 	codeInvalidLimit     api.Code = "INVALID_LIMIT"
 	codeInvalidParameter api.Code = "INVALID_PARAMETER"
 	codeNotFoundMessage  api.Code = "NOT_FOUND_MESSAGE"
+	codeNotFoundClient   api.Code = "NOT_FOUND_CLIENT"
+	codeNotFoundPhone    api.Code = "NOT_FOUND_PHONE"
 )
 
 func writeJSON(w http.ResponseWriter, status int, document any) {

@@ -75,6 +75,8 @@ type Config struct {
 	Messages Messages
 	// Events reads what was recorded; nil for nothing.
 	Events Events
+	// Phones does what owners of numbers ask for; nil for nothing.
+	Phones Phones
 	// Routes tells the routes and how they fare; nil for none.
 	Routes func() []RouteView
 	// Metrics is what /metrics shows; nil for nothing.
@@ -134,6 +136,10 @@ func (c *Console) Handler() http.Handler {
 	}
 	if c.cfg.Events != nil {
 		mux.Handle("/admin/v1/events", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.eventsJSON))))
+	}
+	if c.cfg.Phones != nil {
+		mux.Handle("/admin/v1/phones/{phoneId}", c.only(http.MethodDelete, c.guarded(http.HandlerFunc(c.phoneErase))))
+		mux.Handle("/admin/v1/phones/{phoneId}/export", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.phoneExport))))
 	}
 	if c.cfg.Routes != nil {
 		mux.Handle("/admin/v1/routes", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.routesJSON))))

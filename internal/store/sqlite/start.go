@@ -129,8 +129,14 @@ func (t *tx) insertMessage(client int64, in *store.Start, phone store.PhoneID, s
 }
 
 func (t *tx) savePhone(client int64, in *store.Start, p *intent.Phone) error {
-	if err := t.restore(p, in.Sealed, in.Now); err != nil {
-		return err
+	if !p.ErasedAt.IsZero() {
+		sealed, err := in.SealedFor(p.ID)
+		if err == nil {
+			err = t.restore(p, sealed, in.Now)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if p.Known {
 		return prepare(t.conn, `UPDATE phones SET burst_tat = ?, day_log = ?, lanes = ?, last_message = ?, last_send_at = ?, challenges = ?, challenges_until = ?
