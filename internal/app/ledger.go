@@ -10,6 +10,7 @@ import (
 	"codeword/internal/audit"
 	"codeword/internal/keyring"
 	"codeword/internal/session"
+	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
 
@@ -38,7 +39,7 @@ func openLedger(ctx context.Context, st storage, keyset string, log *slog.Logger
 	if err != nil {
 		return nil, asUsage(err)
 	}
-	e, err := openEngine(ctx, st, nil)
+	e, err := openEngine(ctx, st, nil, store.Observe{})
 	if err != nil {
 		return nil, err
 	}

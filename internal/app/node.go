@@ -57,6 +57,7 @@ type node struct {
 	cfg      nodeConfig
 	log      *slog.Logger
 	store    engine
+	audit    *audit.Trail
 	clients  *tenant.Registry
 	sessions *session.Manager
 	lines    *linePlan
@@ -98,7 +99,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
 	}
 	n := &node{cfg: cfg, log: cfg.Log, unlock: unlock, metrics: prometheus.NewRegistry()}
-	n.store, err = openEngine(ctx, cfg.Storage, n.wake)
+	n.store, err = openEngine(ctx, cfg.Storage, n.wake, storeDurations(n.metrics))
 	if err != nil {
 		unlock()
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
@@ -114,8 +115,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.keepPartitions(ctx) // before the first message
+	n.audit = &audit.Trail{Store: n.store, Now: n.cfg.Now}
 	n.clients = tenant.NewRegistry(tenant.Config{
-		Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log, Audit: &audit.Trail{Store: n.store, Now: n.cfg.Now},
+		Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log, Audit: n.audit,
 	})
 	if err := errors.Join(n.clients.Load(ctx), belongs(ctx, n.store, n.cfg.Ring)); err != nil {
 		return err
@@ -126,7 +128,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Algorithm:   n.cfg.Flags.SigningAlgorithm,
 		KeyLifetime: n.cfg.Flags.SigningKeyLife,
 		PhoneID:     func(c *tenant.Client, id store.PhoneID) string { return n.otp.PhoneID(c, id) },
-		Now:         n.cfg.Now, Log: n.log,
+		Now:         n.cfg.Now, Log: n.log, Audit: n.audit,
 	})
 	if err != nil {
 		return err
@@ -162,6 +164,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.wirePublic(); err != nil {
 		return err
 	}
+	upkeepMetrics(n)
 	return n.wireAdmin()
 }
 

@@ -78,8 +78,8 @@ func (k *phoneKeeper) subject(ctx context.Context, client, name string) (out sub
 		}
 		return out, k.complete(&out)
 	}
-	id, ok := k.otp.ParsePhoneID(out.client, name)
-	if !ok {
+	id := k.otp.ParsePhoneID(out.client, name)
+	if id == (store.PhoneID{}) || k.otp.PhoneID(out.client, id) != name {
 		return out, console.ErrNoPhone
 	}
 	out.ids = []store.PhoneID{id}

@@ -21,7 +21,6 @@ const (
 	codeInvalidLimit     api.Code = "INVALID_LIMIT"
 	codeInvalidParameter api.Code = "INVALID_PARAMETER"
 	codeNotFoundMessage  api.Code = "NOT_FOUND_MESSAGE"
-	codeNotFoundClient   api.Code = "NOT_FOUND_CLIENT"
 	codeNotFoundPhone    api.Code = "NOT_FOUND_PHONE"
 )
 

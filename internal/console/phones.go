@@ -193,3 +193,11 @@ func (c *Console) refusePhone(w http.ResponseWriter, r *http.Request, what strin
 		c.refuseFailed(w, r, what, err)
 	}
 }
+
+func (c *Console) handlePhones(mux *http.ServeMux) {
+	if c.cfg.Phones == nil {
+		return
+	}
+	mux.Handle("/admin/v1/phones/{phoneId}", c.only(http.MethodDelete, c.guarded(http.HandlerFunc(c.phoneErase))))
+	mux.Handle("/admin/v1/phones/{phoneId}/export", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.phoneExport))))
+}

@@ -56,10 +56,10 @@ func (*Service) PhoneID(c *tenant.Client, id store.PhoneID) string {
 	return "phone-number-" + c.Env() + "-" + id.String()
 }
 
-// ParsePhoneID reads what PhoneID wrote, and nothing else.
-func (s *Service) ParsePhoneID(c *tenant.Client, external string) (store.PhoneID, bool) {
-	id := parsePhoneID(c, external)
-	return id, id != store.PhoneID{} && s.PhoneID(c, id) == external
+// ParsePhoneID reads what PhoneID wrote, for an operator's search; zero for anything
+// else.
+func (*Service) ParsePhoneID(c *tenant.Client, external string) store.PhoneID {
+	return parsePhoneID(c, external)
 }
 
 // parsePhoneID reads what PhoneID wrote. Whatever else it gets is an id that
