@@ -21,7 +21,7 @@ func TestRate(t *testing.T) {
 	)
 	paced, free := startSMSC(t, nil), startSMSC(t, nil)
 	s := start(t, paced.route("paced", 1, "rate: 50,", "")+free.route("free", 1, "", ""), "--log-level", "warn")
-	only := s.CreateClient("only the paced one", true, `{"routes": ["paced"]}`)
+	only := s.CreateClient("only the paced one", true, `{"routes": ["paced"], "fraudGuard": "off"}`)
 
 	// A client with nowhere else to go has more to send than the route takes.
 	alone := s.StartLoad(only, callers, 100)
@@ -89,7 +89,7 @@ func TestQueueTooOld(t *testing.T) {
 	t.Parallel()
 	slow, free := startSMSC(t, nil), startSMSC(t, nil)
 	s := start(t, slow.route("slow", 1, "rate: 40,", "")+free.route("free", 1, "", ""), "--log-level", "warn", "--max-queue-age", "1s")
-	only := s.Client(s.CreateClient("only the slow one", true, `{"routes": ["slow"]}`))
+	only := s.Client(s.CreateClient("only the slow one", true, `{"routes": ["slow"], "fraudGuard": "off"}`))
 	accepted, next := 0, 0
 	send := func(c *client.Client) error {
 		next++
