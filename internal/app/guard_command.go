@@ -136,9 +136,6 @@ func (r *recording) line(m *store.Message) ([]string, bool) {
 		used = strconv.FormatFloat(min(m.VerifiedAt.Sub(m.CreatedAt).Seconds(), 3600), 'f', 1, 64)
 	}
 	return []string{
-		m.CreatedAt.UTC().Format(time.RFC3339Nano), fmt.Sprintf("+1%07d%03d", blockDigits(n), stand), "", used, "false", "",
+		m.CreatedAt.UTC().Format(time.RFC3339Nano), fmt.Sprintf("+1%07d%03d", n.Block(), stand), "", used, "false", "",
 	}, true
 }
-
-// blockDigits is the seven digits of a number's thousands-block.
-func blockDigits(n phone.Number) int { return n.NPA()*10_000 + n.NXX()*10 + n.Thousands() }

@@ -124,6 +124,10 @@ func (n Number) NXX() int { return int(n.national() / 1e4 % 1e3) }
 // Number.
 func (n Number) Thousands() int { return int(n.national() / 1e3 % 10) }
 
+// Block returns the seven digits NPA-NXX-X of the number's thousands-block; 0 of the
+// zero Number.
+func (n Number) Block() uint32 { return uint32(n.national() / 1e3) }
+
 // Ending returns the last four digits, 0 to 9999, as a number; 0 of the zero Number.
 func (n Number) Ending() int { return int(n.national() % 1e4) }
 

@@ -94,15 +94,7 @@ func publicName(d *fraud.Decision) string {
 		if err != nil {
 			return ""
 		}
-		bits := 64
-		if a.Is4() {
-			bits = 24
-		}
-		p, err := a.Prefix(bits)
-		if err != nil {
-			return ""
-		}
-		return p.String()
+		return fraud.NetworkName(a)
 	default:
 		return d.Name
 	}

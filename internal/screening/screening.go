@@ -144,7 +144,7 @@ func (s *Screen) Screen(in *Send) Verdict {
 	if set.FraudGuard != tenant.GuardOff {
 		v.judged = true
 		v.send = fraud.Send{
-			At: in.At, Client: in.Client.ID, Block: blockOf(in.Number), Address: in.EndUser,
+			At: in.At, Client: in.Client.ID, Block: in.Number.Block(), Address: in.EndUser,
 			Device: binary.BigEndian.Uint64(in.Device[:8]), Safe: in.Client.Safe(in.Number, in.EndUser),
 		}
 		d, held, used := s.guard.Check(&v.send)
@@ -157,11 +157,6 @@ func (s *Screen) Screen(in *Send) Verdict {
 	}
 	s.reserve(in, &v)
 	return v
-}
-
-// blockOf is the seven digits of a number's thousands-block.
-func blockOf(n phone.Number) uint32 {
-	return uint32(n.NPA()*10_000 + n.NXX()*10 + n.Thousands())
 }
 
 // reserve puts the price of the message on the client's account.

@@ -3,6 +3,7 @@ package fraud
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"time"
 )
 
@@ -216,6 +217,20 @@ func (c *client) held(k Key, at time.Time) bool {
 	return h != nil && at.Before(h.Until)
 }
 
+// NetworkName is the network of an address in words, its /24 or /64; empty for none.
+func NetworkName(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	size := 64
+	if a.Is4() {
+		size = 24
+	}
+	p, err := a.Prefix(size)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
+
 // nameOf is a key in words.
 func nameOf(k Key, s *Send) string {
 	switch k.Scope {
@@ -226,14 +241,7 @@ func nameOf(k Key, s *Send) string {
 	case Address:
 		return s.Address.Unmap().WithZone("").String()
 	case Network:
-		a := s.Address.Unmap().WithZone("")
-		size := 64
-		if a.Is4() {
-			size = 24
-		}
-		if p, err := a.Prefix(size); err == nil {
-			return p.String()
-		}
+		return NetworkName(s.Address)
 	case Client, Device:
 	}
 	return ""
