@@ -126,13 +126,7 @@ func (s *session) handle(h header, body []byte) {
 		s.send(header{command: enquireLinkResp, sequence: h.sequence}, appendHeader)
 	case enquireLinkResp, outbind, alertNotify:
 	case unbind:
-		s.mu.Lock()
-		s.leaving, s.hangUp = true, true
-		s.mu.Unlock()
-		if s.pool != nil {
-			s.pool.remove(s)
-		}
-		s.send(header{command: unbindResp, sequence: h.sequence}, appendHeader)
+		s.peerUnbinds(header{command: unbindResp, sequence: h.sequence})
 	case unbindResp:
 		signal(s.unbound)
 	default:
@@ -142,6 +136,19 @@ func (s *session) handle(h header, body []byte) {
 		}
 		s.send(header{command: genericNack, status: statusInvalidCmdID, sequence: h.sequence}, appendHeader)
 	}
+}
+
+// peerUnbinds answers an unbind and ends the session after the answer. Both are set at
+// once: a writer that came between them would hang up without it.
+func (s *session) peerUnbinds(answer header) {
+	s.mu.Lock()
+	s.control = appendHeader(s.control, answer)
+	s.leaving, s.hangUp = true, true
+	s.mu.Unlock()
+	if s.pool != nil {
+		s.pool.remove(s)
+	}
+	signal(s.wake)
 }
 
 // report is a deliver_sm or data_sm that waits for the sink.
