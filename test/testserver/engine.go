@@ -17,8 +17,8 @@ const engineVariable = "CODEWORD_TEST_ENGINE"
 // engine is what servers run on.
 type engine struct {
 	nodes int
-	// database is the URL of a shared one.
-	database string
+	// database is the URL of a shared one, ephemeral of the Redis beside it.
+	database, ephemeral string
 	// env names it to "dev" and to the other commands.
 	env []string
 }
@@ -49,6 +49,7 @@ func onPostgres(url string) engine {
 
 // with puts a Redis beside the database.
 func (e engine) with(url string) engine {
+	e.ephemeral = url
 	if url != "" {
 		e.env = append(e.env, "CODEWORD_DEV_EPHEMERAL="+url, "CODEWORD_EPHEMERAL="+url)
 	}
@@ -65,6 +66,9 @@ func HasIntake() bool { return strings.HasPrefix(os.Getenv(engineVariable), "red
 // Database is the URL of the PostgreSQL database that the nodes share; empty for
 // the embedded engine.
 func (s *Server) Database() string { return s.database }
+
+// Ephemeral is the URL of the Redis beside the database; empty if there is none.
+func (s *Server) Ephemeral() string { return s.ephemeral }
 
 // NeedFile skips a test that works on the database file itself when servers have
 // none.

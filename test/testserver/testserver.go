@@ -95,11 +95,12 @@ type Server struct {
 	// Data is the data directory; of the first node, if there are several.
 	Data string
 
-	tb       testing.TB
-	opts     Options
-	database string // empty for the embedded engine
-	nodes    []*node
-	front    *splitter // nil for one node
+	tb        testing.TB
+	opts      Options
+	database  string // empty for the embedded engine
+	ephemeral string // empty if there is no Redis
+	nodes     []*node
+	front     *splitter // nil for one node
 }
 
 // Start starts a server, waits until it is ready, and stops it when the test
@@ -112,7 +113,8 @@ func Start(tb testing.TB, opts Options) *Server {
 		s.Data = filepath.Join(dir, "data")
 	}
 	engine := engineFor(tb, opts)
-	s.database, s.opts.Env = engine.database, append(slices.Clone(engine.env), s.opts.Env...)
+	s.database, s.ephemeral = engine.database, engine.ephemeral
+	s.opts.Env = append(slices.Clone(engine.env), s.opts.Env...)
 	for i := range engine.nodes {
 		s.nodes = append(s.nodes, newNode(tb, filepath.Join(dir, fmt.Sprintf("server-%d.log", i)), s.Data))
 	}
