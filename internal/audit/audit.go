@@ -42,6 +42,8 @@ type Store interface {
 type Trail struct {
 	Store Store
 	Now   func() time.Time
+	// Made is told of entries whose change was made; nil when nobody wants to know.
+	Made func(ctx context.Context, entry *store.Event)
 }
 
 // Entry is who changes what.
@@ -79,14 +81,18 @@ const tellTimeout = 5 * time.Second
 // change is not called. When change fails, a Failure follows; that this could not be
 // written either is joined to the error.
 func (t *Trail) Record(ctx context.Context, e Entry, change func() error) error {
-	id, err := t.write(ctx, e)
+	entry, err := t.write(ctx, e)
 	if err != nil {
 		return err
 	}
 	err = change()
 	if err == nil {
+		if t.Made != nil {
+			t.Made(ctx, &entry)
+		}
 		return nil
 	}
+	id := entry.ID
 	tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
 	defer cancel()
 	e.Data = Failure{Entry: id.String(), Outcome: outcome(err)}
@@ -106,23 +112,23 @@ func outcome(err error) string {
 	return Unknown
 }
 
-func (t *Trail) write(ctx context.Context, e Entry) (store.EventID, error) {
+func (t *Trail) write(ctx context.Context, e Entry) (store.Event, error) {
 	if t == nil {
-		return store.EventID{}, fault.New(fault.Internal, "audit: there is no trail to record "+e.Kind)
+		return store.Event{}, fault.New(fault.Internal, "audit: there is no trail to record "+e.Kind)
 	}
 	if e.Actor == "" {
-		return store.EventID{}, fault.New(fault.Internal, "audit: nobody is named for "+e.Kind)
+		return store.Event{}, fault.New(fault.Internal, "audit: nobody is named for "+e.Kind)
 	}
 	data := []byte("{}")
 	if e.Data != nil {
 		var err error
 		if data, err = json.Marshal(e.Data); err != nil {
-			return store.EventID{}, fault.Wrap(fault.Internal, "audit: "+e.Kind, err)
+			return store.Event{}, fault.Wrap(fault.Internal, "audit: "+e.Kind, err)
 		}
 	}
 	event := store.Event{ID: store.NewEventID(), At: t.Now(), Client: e.Client, Kind: e.Kind, Actor: e.Actor, Data: data}
 	if err := t.Store.AppendEvents(ctx, []store.Event{event}); err != nil {
-		return event.ID, fmt.Errorf("audit: %s cannot be recorded: %w", e.Kind, err)
+		return event, fmt.Errorf("audit: %s cannot be recorded: %w", e.Kind, err)
 	}
-	return event.ID, nil
+	return event, nil
 }

@@ -69,6 +69,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Retryable is true for a WrongCode whose challenge still takes attempts.
 	Retryable bool
+	// Exhausted is true for a WrongCode that was the last try that was left.
+	Exhausted bool
 	Cause     error
 }
 

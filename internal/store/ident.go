@@ -79,3 +79,9 @@ func ParsePhoneID(s string) (PhoneID, bool) {
 	}
 	return PhoneID(id), true
 }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id EndpointID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *EndpointID) UnmarshalText(text []byte) error { return (*uuid.UUID)(id).UnmarshalText(text) }
