@@ -143,6 +143,11 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.lines.load(ctx); err != nil {
 		return err
 	}
+	return n.wireOtp(ctx)
+}
+
+// wireOtp makes the two calls and all that is around them.
+func (n *node) wireOtp(ctx context.Context) (err error) {
 	if n.online, err = newOnline(n); err != nil {
 		return err
 	}
