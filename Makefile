@@ -40,6 +40,14 @@ fuzz: ## Every fuzz target, FUZZTIME each (10s)
 bench: ## Measure throughput, latency and CPU per request; flags in BENCH_FLAGS
 	$(GO) run ./bench $(BENCH_FLAGS)
 
+.PHONY: package
+package: ## A deb and an rpm with an SBOM into dist/; ARCHES="amd64 arm64", VERSION
+	@GO="$(GO)" scripts/package.sh
+
+.PHONY: reproducible
+reproducible: ## Compile everything twice from nothing and compare the bytes (minutes)
+	@GO="$(GO)" scripts/reproducible.sh --fresh
+
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

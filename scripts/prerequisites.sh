@@ -40,6 +40,7 @@ has_go || missing+=("Go $MIN_GO or later: https://go.dev/dl/")
 has_cc || packages+=(gcc libc6-dev)
 command -v timeout >/dev/null || packages+=(coreutils)
 has_node || packages+=(nodejs npm)
+command -v promtool >/dev/null || packages+=(prometheus)
 if tests postgres; then has_postgres || packages+=(postgresql); fi
 if tests redis; then has_redis || packages+=(redis-server); fi
 
@@ -54,6 +55,7 @@ command -v timeout >/dev/null || missing+=("the command timeout (Debian: apt-get
 without="or CODEWORD_TEST_ENGINES=sqlite, to test without"
 if tests postgres; then has_postgres || missing+=("PostgreSQL 15 or later (Debian: apt-get install postgresql), $without"); fi
 if tests redis; then has_redis || missing+=("Redis 7 or Valkey (Debian: apt-get install redis-server), $without"); fi
+command -v promtool >/dev/null || missing+=("promtool, which reads the alert rules (Debian: apt-get install prometheus)")
 has_node || missing+=("Node.js 18 or later with npm, for the peers of the tests (Debian: apt-get install nodejs npm)")
 
 if ((${#missing[@]})); then

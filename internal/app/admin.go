@@ -9,6 +9,8 @@ import (
 	"codeword/api"
 	"codeword/internal/carrier/inbox"
 	"codeword/internal/console"
+	"codeword/internal/guard/spend"
+	"codeword/internal/screening"
 	"codeword/internal/tenant"
 )
 
@@ -26,6 +28,24 @@ func (v inboxView) List(ctx context.Context, q console.Query) ([]console.Entry, 
 		out = append(out, console.Entry{ID: e.ID, To: e.To, From: e.From, Text: e.Text, CreateTime: api.NewTime(e.CreateTime)})
 	}
 	return out, nil
+}
+
+// guardView shows the guard to the console.
+type guardView struct{ n *node }
+
+// Holds implements console.Guard.
+func (g guardView) Holds(ctx context.Context) ([]screening.Hold, error) {
+	return screening.ListHolds(ctx, g.n.store, g.n.cfg.Now())
+}
+
+// Release implements console.Guard.
+func (g guardView) Release(ctx context.Context, actor, key string) error {
+	return screening.ReleaseHold(ctx, g.n.store, g.n.audit, g.n.cfg.Now(), key, actor)
+}
+
+// Spent implements console.Guard.
+func (g guardView) Spent(client string) spend.State {
+	return g.n.screen.Spent(client, g.n.cfg.Now())
 }
 
 // Time limits of the admin listener. A CPU profile takes longer than any page;
@@ -48,12 +68,16 @@ func (n *node) wireAdmin() error {
 	pages, err := console.New(console.Config{
 		Token:    console.Token(n.cfg.AdminToken),
 		Inbox:    inboxView{view},
-		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp},
+		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp, audit: n.audit},
 		Events:   n.store,
 		Routes:   n.routeViews,
-		Metrics:  n.metrics,
-		Log:      n.log,
-		Now:      n.cfg.Now,
+		Guard:    guardView{n},
+		Clients:  n.clients,
+		Keys:     n.sessions, MasterKeys: n.cfg.Ring.List,
+		Queue:   n.store.QueueStats,
+		Metrics: n.metrics,
+		Log:     n.log,
+		Now:     n.cfg.Now,
 	})
 	if err != nil {
 		return err

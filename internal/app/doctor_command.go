@@ -73,7 +73,7 @@ func (c *doctorCommand) examine(ctx context.Context, st storage, s streams) []st
 	if database.Err != nil {
 		return out
 	}
-	e, err := openDatabase(ctx, st)
+	e, err := openDatabase(ctx, st, store.Observe{})
 	if err != nil {
 		out[0].Err = err
 		return out

@@ -147,9 +147,9 @@ func lead(ctx context.Context, e engine, name string, f func(context.Context) er
 
 // openEngine opens what st names and brings its schema up to date. moved is called,
 // at any time, when messages came into the queue by another way than a send of this
-// process; nil when nobody wants to know.
-func openEngine(ctx context.Context, st storage, moved func()) (engine, error) {
-	base, err := openDatabase(ctx, st)
+// process; nil when nobody wants to know. o is told how long writes wait and take.
+func openEngine(ctx context.Context, st storage, moved func(), o store.Observe) (engine, error) {
+	base, err := openDatabase(ctx, st, o)
 	if err != nil || st.Redis.text == "" {
 		return base, err
 	}
@@ -161,9 +161,9 @@ func openEngine(ctx context.Context, st storage, moved func()) (engine, error) {
 }
 
 // openDatabase opens the engine that keeps the ledger.
-func openDatabase(ctx context.Context, st storage) (engine, error) {
+func openDatabase(ctx context.Context, st storage, o store.Observe) (engine, error) {
 	if st.File != "" {
-		return openSQLite(ctx, st.File)
+		return openSQLite(ctx, st.File, o)
 	}
-	return openPostgres(ctx, st.Postgres)
+	return openPostgres(ctx, st.Postgres, o)
 }

@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 
+	"codeword/internal/store"
 	"codeword/internal/store/postgres"
 )
 
 // postgresEngine is the engine that nodes share.
 type postgresEngine struct{ *postgres.Store }
 
-func openPostgres(ctx context.Context, u engineURL) (engine, error) {
-	st, err := postgres.Open(ctx, postgres.Config{URL: u.text})
+func openPostgres(ctx context.Context, u engineURL, o store.Observe) (engine, error) {
+	st, err := postgres.Open(ctx, postgres.Config{URL: u.text, Observe: o})
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 // backup, the directory it lies in.
 type sqliteEngine struct{ *sqlite.Store }
 
-func openSQLite(ctx context.Context, path string) (engine, error) {
-	st, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+func openSQLite(ctx context.Context, path string, o store.Observe) (engine, error) {
+	st, err := sqlite.Open(ctx, sqlite.Config{Path: path, Observe: o})
 	if err != nil {
 		return nil, err
 	}

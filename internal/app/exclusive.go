@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"codeword/internal/store"
 )
 
 // upkeepTurn is the name of the turn that one node has; see node.upkeep.
@@ -21,7 +23,7 @@ func alone(ctx context.Context, st storage, f func(context.Context, engine) erro
 		return asUsage(err)
 	}
 	defer unlock()
-	e, err := openDatabase(ctx, st)
+	e, err := openDatabase(ctx, st, store.Observe{})
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"codeword/api"
+	"codeword/internal/audit"
 	"codeword/internal/console"
 	"codeword/internal/fault"
 	"codeword/internal/otp"
@@ -20,6 +22,38 @@ type messageLog struct {
 	store   messageStore
 	clients *tenant.Registry
 	otp     *otp.Service
+	audit   *audit.Trail
+}
+
+// eventReveal is the kind of the entry of somebody who looked at a whole number.
+const eventReveal = "phone.reveal"
+
+// revealData is what that entry tells.
+type revealData struct {
+	MessageID string `json:"messageId"`
+	PhoneID   string `json:"phoneId,omitempty"`
+}
+
+// Reveal implements console.Messages.
+func (l *messageLog) Reveal(ctx context.Context, actor string, id store.MessageID) (string, error) {
+	found, err := l.store.Message(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	m := &found.Message
+	number, err := l.otp.Number(*m)
+	if err != nil { // it was erased, or its key was retired
+		return "", fault.Wrap(fault.NotFound, "the number is not kept", err)
+	}
+	data := revealData{MessageID: id.String()}
+	if c := l.clients.Client(m.Client); c != nil {
+		data.PhoneID = l.otp.PhoneID(c, m.Phone)
+	}
+	told := func() error { return nil } // the entry comes before the number is told
+	if err := l.audit.Record(ctx, audit.Entry{Actor: actor, Client: m.Client, Kind: eventReveal, Data: data}, told); err != nil {
+		return "", err
+	}
+	return number.E164(), nil
 }
 
 // List implements console.Messages.
@@ -29,20 +63,14 @@ func (l *messageLog) List(ctx context.Context, q console.MessageQuery) (console.
 	}
 	clients := l.clients.Clients()
 	for _, c := range clients {
-		query.Clients = append(query.Clients, c.ID)
+		if q.Client == "" || q.Client == c.ID {
+			query.Clients = append(query.Clients, c.ID)
+		}
 	}
 	if q.To != "" {
-		number, err := phone.Parse(q.To)
-		if err != nil {
-			return console.MessagePage{}, fault.Wrap(fault.InvalidPhone, "messages filter", err)
-		}
-		query.Phones = []store.PhoneID{} // not nil, which would list all
-		for _, c := range clients {
-			ids, err := l.otp.PhoneIDs(c, number)
-			if err != nil {
-				return console.MessagePage{}, fault.Wrap(fault.Internal, "phone id", err)
-			}
-			query.Phones = append(query.Phones, ids...)
+		var err error
+		if query.Phones, err = l.phones(clients, q.To); err != nil {
+			return console.MessagePage{}, err
 		}
 	}
 	found, err := l.store.Messages(ctx, query)
@@ -54,6 +82,32 @@ func (l *messageLog) List(ctx context.Context, q console.MessageQuery) (console.
 		page.Messages[i] = l.view(&found.Messages[i])
 	}
 	return page, nil
+}
+
+// phones lists the ids that a number, or a phone's id as a client knows it, can have
+// within the clients; never nil, which would list all.
+func (l *messageLog) phones(clients []*tenant.Client, to string) ([]store.PhoneID, error) {
+	out := []store.PhoneID{}
+	if strings.HasPrefix(to, "phone-number-") {
+		for _, c := range clients {
+			if id := l.otp.ParsePhoneID(c, to); id != (store.PhoneID{}) {
+				out = append(out, id)
+			}
+		}
+		return out, nil
+	}
+	number, err := phone.Parse(to)
+	if err != nil {
+		return nil, fault.Wrap(fault.InvalidPhone, "messages filter", err)
+	}
+	for _, c := range clients {
+		ids, err := l.otp.PhoneIDs(c, number)
+		if err != nil {
+			return nil, fault.Wrap(fault.Internal, "phone id", err)
+		}
+		out = append(out, ids...)
+	}
+	return out, nil
 }
 
 // Find implements console.Messages.

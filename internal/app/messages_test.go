@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/carrier"
 	"codeword/internal/console"
 	"codeword/internal/fault"
@@ -65,7 +66,7 @@ func newLogBed(t *testing.T) *logBed {
 		t.Fatal(err)
 	}
 	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: lookup.New(lookup.Config{Table: new(lookup.Lines)}), Now: now, Queued: func() {}})
-	b.messageLog = &messageLog{store: st, clients: registry, otp: service}
+	b.messageLog = &messageLog{store: st, clients: registry, otp: service, audit: &audit.Trail{Store: st, Now: now}}
 	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.Clients, Now: now})
 	if err != nil {
 		t.Fatal(err)
@@ -216,5 +217,56 @@ func TestVerdictsOfAnotherRelease(t *testing.T) {
 		if got := verdicts(text); len(got) != 0 {
 			t.Errorf("%.20q reads as %v", text, got)
 		}
+	}
+}
+
+// TestReveal: a number is told to whom the ledger names, and to nobody when it cannot.
+func TestReveal(t *testing.T) {
+	b := newLogBed(t)
+	for _, client := range []string{"client-live-a", "client-live-b"} {
+		if err := b.send(client, loggedNumber); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(q console.MessageQuery) []console.MessageView {
+		t.Helper()
+		q.Limit = 10
+		page, err := b.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.Messages
+	}
+	of := list(console.MessageQuery{Client: "client-live-a"})
+	if len(of) != 1 || of[0].ClientID != "client-live-a" {
+		t.Fatalf("of one client: %v", of)
+	}
+	if got := list(console.MessageQuery{To: of[0].PhoneID}); len(got) != 1 || got[0].ID != of[0].ID {
+		t.Errorf("by the id of the phone: %v", got)
+	}
+	for _, none := range []console.MessageQuery{{Client: "none"}, {To: "phone-number-live-x"}, {To: of[0].PhoneID, Client: "client-live-b"}} {
+		if got := list(none); len(got) != 0 {
+			t.Errorf("%+v: %v", none, got)
+		}
+	}
+	id, _ := store.ParseMessageID(of[0].ID)
+	number, err := b.Reveal(t.Context(), audit.Console, id)
+	if err != nil || number != loggedNumber {
+		t.Fatalf("%s %v", number, err)
+	}
+	events, err := b.engine.Events(t.Context(), store.EventQuery{Limit: 10})
+	if err != nil || len(events) != 1 {
+		t.Fatalf("%v %v", events, err)
+	}
+	e := events[0]
+	if e.Kind != "phone.reveal" || e.Actor != "console" || e.Client != "client-live-a" || !strings.Contains(string(e.Data), of[0].PhoneID) || strings.Contains(string(e.Data), "6502180000") {
+		t.Errorf("%+v %s", e, e.Data)
+	}
+	if _, err := b.Reveal(t.Context(), audit.Console, store.MessageID{1}); !fault.Is(err, fault.NotFound) {
+		t.Errorf("an unknown message: %v", err)
+	}
+	b.audit = nil
+	if number, err := b.Reveal(t.Context(), audit.Console, id); err == nil || number != "" {
+		t.Errorf("without a trail: %s %v", number, err)
 	}
 }

@@ -24,6 +24,14 @@ func deliveryMetrics(reg prometheus.Registerer) delivery.Metrics {
 		Name: "codeword_message_age_seconds", Help: "Time from acceptance to the carrier's answer.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
 	})
+	wait := f.NewHistogram(prometheus.HistogramOpts{
+		Name: "codeword_message_wait_seconds", Help: "Time from acceptance until a worker took the message for the first time.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
+	})
+	answer := f.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "codeword_carrier_answer_duration_seconds", Help: "Time that a carrier took to take a message, to refuse it, or to time out.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"route"})
 	lost := f.NewCounter(prometheus.CounterOpts{
 		Name: "codeword_message_leases_lost_total", Help: "Outcomes that came after another claim.",
 	})
@@ -42,6 +50,8 @@ func deliveryMetrics(reg prometheus.Registerer) delivery.Metrics {
 			messages.WithLabelValues(route, status.String()).Inc()
 			age.Observe(d.Seconds())
 		},
+		Begun:      func(d time.Duration) { wait.Observe(d.Seconds()) },
+		Answered:   func(route string, d time.Duration) { answer.WithLabelValues(route).Observe(d.Seconds()) },
 		LeaseLost:  func(n int) { lost.Add(float64(n)) },
 		Unrecorded: func(n int) { unrecorded.Add(float64(n)) },
 		StoreError: func(op string) { storeErrors.WithLabelValues(op).Inc() },

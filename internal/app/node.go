@@ -57,6 +57,7 @@ type node struct {
 	cfg      nodeConfig
 	log      *slog.Logger
 	store    engine
+	audit    *audit.Trail
 	clients  *tenant.Registry
 	sessions *session.Manager
 	lines    *linePlan
@@ -99,7 +100,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
 	}
 	n := &node{cfg: cfg, log: cfg.Log, unlock: unlock, metrics: prometheus.NewRegistry()}
-	n.store, err = openEngine(ctx, cfg.Storage, n.wake)
+	n.store, err = openEngine(ctx, cfg.Storage, n.wake, storeDurations(n.metrics))
 	if err != nil {
 		unlock()
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
@@ -115,9 +116,9 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.keepPartitions(ctx) // before the first message
+	n.audit = &audit.Trail{Store: n.store, Now: n.cfg.Now, Made: func(ctx context.Context, e *store.Event) { n.hooks.emitter.Changed(ctx, e) }}
 	n.clients = tenant.NewRegistry(tenant.Config{
-		Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log,
-		Audit: &audit.Trail{Store: n.store, Now: n.cfg.Now, Made: func(ctx context.Context, e *store.Event) { n.hooks.emitter.Changed(ctx, e) }},
+		Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log, Audit: n.audit,
 	})
 	if err := errors.Join(n.clients.Load(ctx), belongs(ctx, n.store, n.cfg.Ring)); err != nil {
 		return err
@@ -128,7 +129,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		Algorithm:   n.cfg.Flags.SigningAlgorithm,
 		KeyLifetime: n.cfg.Flags.SigningKeyLife,
 		PhoneID:     func(c *tenant.Client, id store.PhoneID) string { return n.otp.PhoneID(c, id) },
-		Now:         n.cfg.Now, Log: n.log,
+		Now:         n.cfg.Now, Log: n.log, Audit: n.audit,
 	})
 	if err != nil {
 		return err
@@ -176,6 +177,7 @@ func (n *node) wireOtp(ctx context.Context) (err error) {
 	if err := n.wirePublic(); err != nil {
 		return err
 	}
+	upkeepMetrics(n)
 	return n.wireAdmin()
 }
 

@@ -90,7 +90,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // report prints an error, one line for each that was joined, and returns code.
 func report(stderr io.Writer, err error, code int) int {
 	for line := range strings.Lines(err.Error()) {
-		_, _ = fmt.Fprintln(stderr, "codeword:", strings.TrimSuffix(line, "\n"))
+		// It may quote what came from elsewhere.
+		_, _ = fmt.Fprintln(stderr, "codeword:", escaped(strings.TrimSuffix(line, "\n"), "\t"))
 	}
 	return code
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"codeword/internal/guard/fraud"
+	"codeword/internal/guard/spend"
 	"codeword/internal/keyring"
 	"codeword/internal/screening"
 )
@@ -64,6 +65,13 @@ func screeningMetrics(reg prometheus.Registerer) screening.Metrics {
 	over := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "codeword_spend_refused_total", Help: "Sends that were refused since a budget was used up.",
 	}, []string{"period"})
+	// Their first event must be seen as an increase: alerts are made of it.
+	for scope := fraud.Client; scope <= fraud.Device; scope++ {
+		decided.WithLabelValues(scope.String())
+	}
+	for _, period := range []spend.Period{spend.PeriodHour, spend.PeriodDay} {
+		over.WithLabelValues(string(period))
+	}
 	return screening.Metrics{
 		Held: func(scope string, acted bool) {
 			held.WithLabelValues(scope, strconv.FormatBool(acted)).Inc()

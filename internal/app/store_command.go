@@ -12,6 +12,7 @@ import (
 
 	"codeword/internal/audit"
 	"codeword/internal/keyring"
+	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
 )
 
@@ -28,7 +29,7 @@ func (c *migrateUp) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	e, err := openEngine(ctx, st, nil)
+	e, err := openEngine(ctx, st, nil, store.Observe{})
 	if err != nil {
 		return err
 	}

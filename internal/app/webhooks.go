@@ -7,7 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"codeword/internal/audit"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 	"codeword/internal/webhook"
@@ -27,7 +26,7 @@ func newWebhooks(ctx context.Context, n *node) (*webhooks, error) {
 		return nil, asUsage(err)
 	}
 	w := &webhooks{registry: webhook.NewRegistry(webhook.RegistryConfig{
-		Documents: n.store, Queue: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Audit: &audit.Trail{Store: n.store, Now: n.cfg.Now},
+		Documents: n.store, Queue: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Audit: n.audit,
 	})}
 	if err := w.registry.Load(ctx); err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
-// Package console is the operator's HTTP edge: the inbox page and its JSON, the
-// message log, the events, the routes, the metrics and the profiles, all behind one
-// admin token. It is meant for a listener of its own, on loopback unless the operator
+// Package console is the operator's HTTP edge: pages and JSON of messages, the test
+// inbox, routes, the guard, clients, keys and events, the metrics and the profiles, all
+// behind one admin token. It is meant for a listener of its own, on loopback unless the operator
 // decides otherwise.
 package console
 
@@ -11,13 +11,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"codeword/api"
+	"codeword/internal/keyring"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
 )
 
 // Inbox lists the messages of clients whose messages are shown instead of sent.
@@ -77,6 +78,15 @@ type Config struct {
 	Events Events
 	// Routes tells the routes and how they fare; nil for none.
 	Routes func() []RouteView
+	// Guard tells what is held back and spent; nil for nothing.
+	Guard Guard
+	// Clients are changed through it; nil for none. It has to have an audit trail.
+	Clients *tenant.Registry
+	// Keys tells the signing keys, and MasterKeys those of the keyset; nil for none.
+	Keys       Keys
+	MasterKeys func() []keyring.Key
+	// Queue tells how the queue stands; nil when nobody knows.
+	Queue func(context.Context) (store.QueueStats, error)
 	// Metrics is what /metrics shows; nil for nothing.
 	Metrics prometheus.Gatherer
 	// Log takes one event a request; nil for none.
@@ -114,46 +124,6 @@ func New(cfg Config) (*Console, error) {
 		return nil, err
 	}
 	return &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now), pages: p}, nil
-}
-
-// Handler returns the handler of the admin listener.
-func (c *Console) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", http.HandlerFunc(c.notFound))
-	mux.Handle("/{$}", c.only(http.MethodGet, http.RedirectHandler("/inbox", http.StatusSeeOther)))
-	mux.Handle("/healthz", c.only(http.MethodGet, http.HandlerFunc(healthz)))
-	mux.Handle("/login", http.HandlerFunc(c.login))
-	mux.Handle("/logout", c.only(http.MethodPost, http.HandlerFunc(c.logout)))
-	mux.Handle("/assets/{name}", c.only(http.MethodGet, http.HandlerFunc(c.asset)))
-	mux.Handle("/inbox", c.only(http.MethodGet, c.page(c.inboxPage)))
-
-	mux.Handle("/admin/v1/inbox", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.inboxJSON))))
-	if c.cfg.Messages != nil {
-		mux.Handle("/admin/v1/messages", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.messagesJSON))))
-		mux.Handle("/admin/v1/messages/{id}", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.messageJSON))))
-	}
-	if c.cfg.Events != nil {
-		mux.Handle("/admin/v1/events", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.eventsJSON))))
-	}
-	if c.cfg.Routes != nil {
-		mux.Handle("/admin/v1/routes", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.routesJSON))))
-	}
-	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
-	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
-	for path, h := range map[string]http.HandlerFunc{
-		"/debug/pprof/":        pprof.Index,
-		"/debug/pprof/cmdline": pprof.Cmdline,
-		"/debug/pprof/profile": pprof.Profile,
-		"/debug/pprof/symbol":  pprof.Symbol,
-		"/debug/pprof/trace":   pprof.Trace,
-	} {
-		mux.Handle(path, c.guarded(h))
-	}
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		c.refuse(w, http.StatusForbidden, codeCrossOrigin, "The request comes from another site.")
-	}))
-	return c.observed(protection.Handler(mux))
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {

@@ -18,7 +18,7 @@ const (
 )
 
 // messageFilters are the parameters of GET /admin/v1/messages.
-var messageFilters = []string{"to", "status", "route", "since", "until", "limit", "cursor"}
+var messageFilters = []string{"to", "status", "route", "since", "until", "limit", "cursor", "client"}
 
 // parseMessageQuery reads the filters, and says what is wrong with them as
 // readFilters does.
@@ -67,6 +67,9 @@ func readFilters(u *url.URL, names []string, set func(name, value string) (want 
 func (q *MessageQuery) filter(name, value string) (want string) {
 	ok := true
 	switch name {
+	case "client":
+		q.Client, ok = value, len(value) <= maxClientID
+		want = "the id of a client"
 	case "to":
 		q.To = unescapedPlus(value)
 	case "status":

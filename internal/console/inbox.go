@@ -63,28 +63,31 @@ func parseLimit(value string) (int, bool) {
 
 // inboxView is what the inbox page shows.
 type inboxView struct {
+	frame
+
 	To      string
 	Entries []Entry
-	Error   string
+	Wrong   string
 }
 
 // inboxPage is GET /inbox.
 func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
 	q, ok := parseQuery(r.URL)
-	view, status := inboxView{To: q.To}, http.StatusOK
+	view, status := inboxView{frame: c.frame(sectionInbox, "Inbox"), To: q.To}, http.StatusOK
+	view.Script = "inbox.js"
 	if ok {
 		entries, err := c.cfg.Inbox.List(r.Context(), q)
 		view.Entries = entries
 		if err != nil {
 			var code api.Code
 			status, code = c.failed(r, "inbox", err)
-			view.Error = code.Message()
+			view.Wrong = code.Message()
 			if code == api.CodeInvalidPhone {
-				view.Error = "That is not a phone number in E.164 form, such as +16502180000."
+				view.Wrong = "That is not a phone number in E.164 form, such as +16502180000."
 			}
 		}
 	} else {
-		status, view.Error = http.StatusBadRequest, "limit is not a number from 1 to 500."
+		status, view.Wrong = http.StatusBadRequest, "limit is not a number from 1 to 500."
 	}
 	c.render(w, status, "inbox.html", view)
 }

@@ -17,11 +17,17 @@ type Messages interface {
 	List(ctx context.Context, q MessageQuery) (MessagePage, error)
 	// Find returns one message with its history, or fault.NotFound.
 	Find(ctx context.Context, id store.MessageID) (MessageDetail, error)
+	// Reveal returns the whole number of a message in E.164, or fault.NotFound for
+	// one that is not there or has no number any more. Who asked is recorded, and
+	// nothing told when that fails.
+	Reveal(ctx context.Context, actor string, id store.MessageID) (string, error)
 }
 
 // MessageQuery selects messages. Zero values select all.
 type MessageQuery struct {
-	// To is a number in E.164.
+	// Client is the id of a client.
+	Client string
+	// To is a number in E.164, or the id of a phone as the client knows it.
 	To     string
 	Status store.MessageStatus
 	Route  string

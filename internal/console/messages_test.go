@@ -23,6 +23,8 @@ type fakeMessages struct {
 	err    error
 	asked  []console.MessageQuery
 	found  []store.MessageID
+	// revealed is who looked at which number.
+	revealed []string
 }
 
 func (f *fakeMessages) List(_ context.Context, q console.MessageQuery) (console.MessagePage, error) {
@@ -33,6 +35,13 @@ func (f *fakeMessages) List(_ context.Context, q console.MessageQuery) (console.
 func (f *fakeMessages) Find(_ context.Context, id store.MessageID) (console.MessageDetail, error) {
 	f.found = append(f.found, id)
 	return f.detail, f.err
+}
+
+func (f *fakeMessages) Reveal(_ context.Context, actor string, id store.MessageID) (string, error) {
+	if f.err == nil {
+		f.revealed = append(f.revealed, actor+" "+id.String())
+	}
+	return "+16502180000", f.err
 }
 
 // withMessages is a fixture whose console knows messages and routes.

@@ -32,7 +32,7 @@ type asset struct {
 }
 
 func loadPages() (*pages, error) {
-	t, err := template.ParseFS(files, "assets/*.html")
+	t, err := template.New("").Funcs(functions).ParseFS(files, "assets/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("console: templates: %w", err)
 	}
@@ -90,7 +90,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		if c.keeper.admit(r) == "" {
-			http.Redirect(w, r, "/inbox", http.StatusSeeOther)
+			http.Redirect(w, r, sectionOverview, http.StatusSeeOther)
 			return
 		}
 		c.render(w, http.StatusOK, "login.html", loginView{})
@@ -104,7 +104,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		http.SetCookie(w, c.keeper.login(r.TLS != nil))
-		http.Redirect(w, r, "/inbox", http.StatusSeeOther)
+		http.Redirect(w, r, sectionOverview, http.StatusSeeOther)
 	default:
 		c.methodNotAllowed(w, "GET, HEAD, POST")
 	}

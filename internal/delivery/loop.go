@@ -95,6 +95,10 @@ type Metrics struct {
 	// Outcome: a message left a worker with that status and reason, age after
 	// it was accepted. store.MessageQueued means that it will be tried again.
 	Outcome func(route string, status store.MessageStatus, reason string, age time.Duration)
+	// Begun: a worker took a message for the first time, age after it was accepted.
+	Begun func(age time.Duration)
+	// Answered: the carrier of a route took, refused or lost a message in that time.
+	Answered func(route string, took time.Duration)
 	// LeaseLost: n outcomes came too late; another claim has the message now.
 	LeaseLost func(n int)
 	// Unrecorded: n outcomes were given up since the store was down for a whole
@@ -180,6 +184,12 @@ func (c *Config) setDefaults() {
 	m := &c.Metrics
 	if m.Outcome == nil {
 		m.Outcome = func(string, store.MessageStatus, string, time.Duration) {}
+	}
+	if m.Begun == nil {
+		m.Begun = func(time.Duration) {}
+	}
+	if m.Answered == nil {
+		m.Answered = func(string, time.Duration) {}
 	}
 	if m.LeaseLost == nil {
 		m.LeaseLost = func(int) {}

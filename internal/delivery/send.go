@@ -69,6 +69,9 @@ func (l *Loop) work(s *slot) {
 // the outcome, and whether this worker was replaced.
 func (l *Loop) deliver(s *slot, p *passage) (reported, replaced bool) {
 	now := l.cfg.Now()
+	if p.m.Claims == 1 {
+		l.cfg.Metrics.Begun(now.Sub(p.m.CreatedAt))
+	}
 	for goOn := l.prepare(p, now); goOn; {
 		leg, err := p.plan.Next(l.sends, now)
 		if err != nil {
@@ -83,6 +86,7 @@ func (l *Loop) deliver(s *slot, p *passage) (reported, replaced bool) {
 			return reported, replaced
 		}
 		now = l.cfg.Now()
+		l.cfg.Metrics.Answered(leg.Route, now.Sub(leg.At))
 		goOn = p.settle(receipt, l.classify(err), now)
 		if goOn && (p.dead(now) || !l.hasTime(p, now)) {
 			l.again(p, now, now.Add(l.cfg.Backoff(p.m.Claims)), p.failure)

@@ -121,6 +121,7 @@ func (l *Loop) watchSends(ctx context.Context) {
 			p := s.overdue(now.Add(-grace))
 			if p != nil {
 				l.cfg.Log.ErrorContext(ctx, "delivery: a carrier ignores its deadline", "route", p.leg.Route, "message", p.m.ID.String())
+				l.cfg.Metrics.Answered(p.leg.Route, now.Sub(p.leg.At))
 				p.settle(carrier.Receipt{}, &carrier.Error{Class: carrier.Unknown, Reason: carrier.ReasonTimeout}, now)
 				l.finish(p, now)
 			}

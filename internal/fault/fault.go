@@ -71,7 +71,10 @@ type Error struct {
 	Retryable bool
 	// Exhausted is true for a WrongCode that was the last try that was left.
 	Exhausted bool
-	Cause     error
+	// Unsure is true for an Unavailable whose operation may have been carried out all
+	// the same: the answer was lost, not the call.
+	Unsure bool
+	Cause  error
 }
 
 // Error implements error; the text is for logs.
@@ -97,4 +100,21 @@ func Wrap(kind Kind, detail string, cause error) *Error {
 func Is(err error, kind Kind) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Kind == kind
+}
+
+// IsUnsure tells whether the operation may have been carried out although it failed.
+func IsUnsure(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Unsure
+}
+
+// MarkUnsure says of an error that its operation may have been carried out.
+func MarkUnsure(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	marked := *e
+	marked.Unsure = true
+	return &marked
 }

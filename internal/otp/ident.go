@@ -56,6 +56,12 @@ func (*Service) PhoneID(c *tenant.Client, id store.PhoneID) string {
 	return "phone-number-" + c.Env() + "-" + id.String()
 }
 
+// ParsePhoneID reads what PhoneID wrote, for an operator's search; zero for anything
+// else.
+func (*Service) ParsePhoneID(c *tenant.Client, external string) store.PhoneID {
+	return parsePhoneID(c, external)
+}
+
 // parsePhoneID reads what PhoneID wrote. Whatever else it gets is an id that
 // nobody has: the zero id, so that unknown ids take the path of known ones.
 func parsePhoneID(c *tenant.Client, external string) store.PhoneID {

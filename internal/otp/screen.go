@@ -3,6 +3,7 @@ package otp
 import (
 	"context"
 
+	"codeword/internal/fault"
 	"codeword/internal/phone"
 	"codeword/internal/screening"
 	"codeword/internal/store"
@@ -39,6 +40,10 @@ func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number,
 	var started store.Started
 	if err == nil {
 		started, err = s.store.StartChallenge(ctx, *start)
+	}
+	if fault.IsUnsure(err) { // the message may leave: it counts, and costs
+		s.screen.Accepted(&verdict, start.Phone, true)
+		return started, err
 	}
 	if err != nil || started.Replayed {
 		s.screen.Refused(c, &verdict, start.Now)

@@ -1,6 +1,7 @@
 package otp_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -138,5 +139,31 @@ func TestRefusedAfterAll(t *testing.T) {
 	}
 	if s.refused != 2 || len(s.accepted) != 3 {
 		t.Errorf("%d refused, %d accepted; want 2 and 3", s.refused, len(s.accepted))
+	}
+}
+
+// lostAck is a store that takes a send and loses the answer.
+type lostAck struct{ otp.Challenges }
+
+func (l lostAck) StartChallenge(ctx context.Context, in store.Start) (store.Started, error) {
+	if out, err := l.Challenges.StartChallenge(ctx, in); err != nil {
+		return out, err
+	}
+	return store.Started{}, fault.MarkUnsure(fault.New(fault.Unavailable, "no answer"))
+}
+
+// TestLostAnswer: a send that may have been accepted counts, and costs.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	b, s := newScreenedBed(t)
+	b.Service = otp.New(otp.Config{
+		Store: lostAck{b.store}, Keys: b.ring, Lines: b, Screen: s,
+		Now: func() time.Time { return b.now }, Queued: func() {},
+	})
+	if _, err := b.trySend(b.live, number); !fault.Is(err, fault.Unavailable) {
+		t.Fatal(err)
+	}
+	if s.refused != 0 || len(s.accepted) != 1 {
+		t.Errorf("%d refused, %d accepted; want none and one", s.refused, len(s.accepted))
 	}
 }

@@ -73,6 +73,15 @@ func (h *HoldData) Decision(client string) fraud.Decision {
 	return d
 }
 
+// publicData is what is kept for long of a hold.
+func publicData(h HoldData, d *fraud.Decision) HoldData {
+	h.Name = publicName(d)
+	if d.Key.Scope == fraud.Block {
+		h.ID = h.Wider
+	}
+	return h
+}
+
 // publicName is a decision's name where it is kept for long or logged: of an address
 // only its network is told, and of a block only its exchange, since other lines have
 // the last digits.
@@ -104,9 +113,7 @@ func (s *Screen) decisionEvent(d *fraud.Decision) store.Event {
 	if d.Key.Scope == fraud.Client {
 		kind = eventAlarm
 	}
-	data := s.holdData(d)
-	data.Name = publicName(d)
-	return s.event(d.At, d.Client, kind, data)
+	return s.event(d.At, d.Client, kind, publicData(s.holdData(d), d))
 }
 
 func (s *Screen) event(at time.Time, client, kind string, data any) store.Event {

@@ -56,12 +56,16 @@ func ReleaseHold(ctx context.Context, notes Notes, trail *audit.Trail, now time.
 		return fault.New(fault.NotFound, "nothing of that name is held back")
 	}
 	h := &holds[i]
-	h.Released, h.At = true, now
+	// Clocks differ: a release is never from before what it ends.
+	if h.Released = true; now.After(h.At) {
+		h.At = now
+	}
 	body, err := json.Marshal(h.HoldData)
 	if err != nil {
 		return err
 	}
-	return trail.Record(ctx, audit.Entry{Actor: actor, Client: h.Client, Kind: eventRelease, Data: h.HoldData}, func() error {
+	d := h.Decision(h.Client)
+	return trail.Record(ctx, audit.Entry{Actor: actor, Client: h.Client, Kind: eventRelease, Data: publicData(h.HoldData, &d)}, func() error {
 		return notes.PutNotes(ctx, now, []store.Note{{
 			Topic: topicHolds, Key: key, At: now, Until: h.Until.Add(overlap), Body: body,
 		}})

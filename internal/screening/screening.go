@@ -47,8 +47,8 @@ type Config struct {
 	// Free tells that the client's messages cost nothing, since they do not leave the
 	// machine. The guard then only watches.
 	Free func(*tenant.Client) bool
-	// Price is what a message of the client is expected to cost, in millionths of a
-	// US dollar.
+	// Price is what a segment of the client's messages is expected to cost, in
+	// millionths of a US dollar.
 	Price func(*tenant.Client) int64
 	// Client returns a client by id; nil if there is none.
 	Client  func(id string) *tenant.Client
@@ -130,7 +130,9 @@ type Verdict struct {
 	// a send that was accepted before.
 	OverBudget *fault.Error
 
-	send     fraud.Send
+	send fraud.Send
+	// used is what let the send through within its usual volume.
+	used     fraud.Key
 	reserved int64
 	judged   bool
 }
@@ -145,7 +147,9 @@ func (s *Screen) Screen(in *Send) Verdict {
 			At: in.At, Client: in.Client.ID, Block: blockOf(in.Number), Address: in.EndUser,
 			Device: binary.BigEndian.Uint64(in.Device[:8]), Safe: in.Client.Safe(in.Number, in.EndUser),
 		}
-		if d, held := s.guard.Check(&v.send); held {
+		d, held, used := s.guard.Check(&v.send)
+		v.used = used
+		if held {
 			v.ProvenOnly = set.FraudGuard == tenant.GuardEnforce && !s.cfg.Free(in.Client)
 			v.Why = "the guard holds back " + d.Key.Scope.String() + " " + publicName(&d)
 			s.cfg.Metrics.Held(d.Key.Scope.String(), v.ProvenOnly)
@@ -166,7 +170,7 @@ func (s *Screen) reserve(in *Send, v *Verdict) {
 	if s.cfg.Free(in.Client) {
 		return
 	}
-	price := s.cfg.Price(in.Client)
+	price := s.price(in.Client)
 	if price == 0 && b.Unlimited() {
 		return
 	}
@@ -202,6 +206,9 @@ func (s *Screen) Refused(c *tenant.Client, v *Verdict, at time.Time) {
 	if v.reserved != 0 {
 		s.meter.Add(c.ID, at, -v.reserved)
 	}
+	if v.used.Scope != 0 {
+		s.guard.GiveBack(c.ID, v.used)
+	}
 }
 
 // phoneDigest is enough of an id to tell phones apart.
@@ -231,10 +238,15 @@ func (s *Screen) Recorded(m *store.Message, o *store.Outcome) {
 			delta += d.PriceMicros // it was taken
 		}
 	}
-	if m.Status == store.MessageQueued && len(m.Taken) == 0 && o.Status != store.MessageQueued {
-		delta -= s.cfg.Price(c) // what was reserved: the message's fate is known
-	}
 	s.meter.Add(m.Client, s.cfg.Now(), delta)
+	if m.Status == store.MessageQueued && len(m.Taken) == 0 && o.Status != store.MessageQueued {
+		s.meter.Add(m.Client, m.CreatedAt, -s.price(c)) // what was reserved: the message's fate is known
+	}
+}
+
+// price is what is reserved for a message: as much as its text may take.
+func (s *Screen) price(c *tenant.Client) int64 {
+	return s.cfg.Price(c) * int64(c.Settings.MaxSegments)
 }
 
 // Spent tells what the client has spent in the hour and the day of now.

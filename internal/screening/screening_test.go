@@ -1,6 +1,7 @@
 package screening_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -331,7 +332,7 @@ func TestOutcomes(t *testing.T) {
 		s := newService(t, `{}`)
 		n := s.node("a")
 		_, id := s.send(n, "+12065550000")
-		m := store.Message{Client: "c", Phone: id, Status: store.MessageQueued}
+		m := store.Message{Client: "c", Phone: id, Status: store.MessageQueued, CreatedAt: s.now}
 		for i := range tt.outcomes {
 			n.Recorded(&m, &tt.outcomes[i])
 			m.Status = tt.outcomes[i].Status
@@ -377,5 +378,81 @@ func TestUsedCodes(t *testing.T) {
 		b.Verified("c", id) // on the other node
 		s.exchange(a, b)
 		s.now = s.now.Add(15 * time.Second)
+	}
+}
+
+// TestHourOfReservation: what was reserved in one hour and not spent is given back to
+// that hour, and buys nothing in the next.
+func TestHourOfReservation(t *testing.T) {
+	t.Parallel()
+	s := newService(t, `{"spendPerHour": 0.1, "fraudGuard": "off"}`) // ten messages
+	n := s.node("a")
+	var waiting []store.Message
+	fill := func() (accepted int) {
+		for range 20 {
+			v, id := s.send(n, "+12065550000")
+			if v.OverBudget == nil {
+				accepted++
+				waiting = append(waiting, store.Message{Client: "c", Phone: id, Status: store.MessageQueued, CreatedAt: s.now})
+			}
+		}
+		return accepted
+	}
+	if got := fill(); got != 10 {
+		t.Fatalf("%d were accepted", got)
+	}
+	before := waiting
+	s.now = s.now.Add(40 * time.Minute) // the next hour
+	if got := fill(); got != 10 {
+		t.Fatalf("%d were accepted in the next hour", got)
+	}
+	for i := range before {
+		n.Recorded(&before[i], &store.Outcome{Status: store.MessageFailed})
+	}
+	if got := fill(); got != 0 {
+		t.Errorf("%d more were accepted, since those of the hour before failed", got)
+	}
+}
+
+// TestSegments: a text that may take two messages reserves two.
+func TestSegments(t *testing.T) {
+	t.Parallel()
+	s := newService(t, `{"spendPerDay": 0.1, "fraudGuard": "off", "maxSegments": 2}`)
+	n := s.node("a")
+	accepted := 0
+	for range 20 {
+		if v, _ := s.send(n, "+12065550000"); v.OverBudget == nil {
+			accepted++
+		}
+	}
+	if accepted != 5 {
+		t.Errorf("%d were accepted; want 5", accepted)
+	}
+}
+
+// TestEventsAreDiscreet: what is kept for long names neither a block nor an address.
+func TestEventsAreDiscreet(t *testing.T) {
+	t.Parallel()
+	s := newService(t, `{}`)
+	n := s.node("a")
+	s.pump(n)
+	s.exchange(n)
+	holds, err := screening.ListHolds(t.Context(), s.shelf, s.now)
+	if err != nil || len(holds) != 1 {
+		t.Fatalf("holds %+v, %v", holds, err)
+	}
+	s.now = s.now.Add(-time.Minute) // the operator's clock is behind
+	if err := screening.ReleaseHold(t.Context(), s.shelf, &audit.Trail{Store: s.shelf, Now: func() time.Time { return s.now }}, s.now, holds[0].Key, "cli:test"); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(time.Minute)
+	s.exchange(n)
+	if v, _ := s.send(n, "+12065550000"); v.ProvenOnly {
+		t.Error("released by a clock that is behind, and still held back")
+	}
+	for _, e := range s.events("guard.") {
+		if bytes.Contains(e.Data, []byte("2065550")) {
+			t.Errorf("%s tells the block: %s", e.Kind, e.Data)
+		}
 	}
 }

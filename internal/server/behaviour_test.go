@@ -405,7 +405,8 @@ func TestMetrics(t *testing.T) {
 		"codeword_http_requests_total OK " + api.PathSend + " 200":            1,
 		"codeword_http_requests_total MISSING_PHONE " + api.PathSend + " 400": 1,
 		"codeword_http_requests_total NOT_FOUND_ENDPOINT none 404":            1,
-		"codeword_http_request_duration_seconds " + api.PathSend:              2,
+		"codeword_http_request_duration_seconds " + api.PathSend + " 2xx":     1,
+		"codeword_http_request_duration_seconds " + api.PathSend + " 4xx":     1,
 	} {
 		if got[key] != want {
 			t.Errorf("%s is %v, want %v", key, got[key], want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // Certificates serves a certificate and key from files that may change while
@@ -32,6 +33,14 @@ func (c *Certificates) Reload() error {
 	}
 	c.current.Store(&pair)
 	return nil
+}
+
+// Expiry is when the certificate in use ends; zero when nobody can tell.
+func (c *Certificates) Expiry() time.Time {
+	if pair := c.current.Load(); pair != nil && pair.Leaf != nil {
+		return pair.Leaf.NotAfter
+	}
+	return time.Time{}
 }
 
 // TLSConfig returns a configuration that follows Reload: TLS 1.2 and later (RFC

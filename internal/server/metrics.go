@@ -24,9 +24,19 @@ type metrics struct {
 // once. All label values come from the route table and package api, so the
 // number of series is bounded.
 type routeMetrics struct {
-	ok      prometheus.Counter
-	shed    prometheus.Counter
-	seconds prometheus.Observer
+	ok   prometheus.Counter
+	shed prometheus.Counter
+	// seconds are by status class; that of class 2 is at index 2.
+	seconds [6]prometheus.Observer
+}
+
+// statusClass names the class of a status (RFC 9110 section 15), bounded whatever it is.
+func statusClass(status int) (index int, name string) {
+	names := [...]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}
+	if index = status / 100; index < 1 || index >= len(names) {
+		index = 0
+	}
+	return index, names[index]
 }
 
 func newMetrics(reg prometheus.Registerer, g *gate) (*metrics, error) {
@@ -39,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, g *gate) (*metrics, error) {
 			Name:    "codeword_http_request_duration_seconds",
 			Help:    "Time from the header of a request to its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-		}, []string{"route"}),
+		}, []string{"route", "status_class"}),
 		callbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "codeword_carrier_callbacks_total",
 			Help: "Callbacks to a route of a carrier by what became of them: taken, forged, stale, malformed, failed.",
@@ -61,11 +71,15 @@ func newMetrics(reg prometheus.Registerer, g *gate) (*metrics, error) {
 }
 
 func (m *metrics) route(pattern string) routeMetrics {
-	return routeMetrics{
-		ok:      m.requests.WithLabelValues(pattern, codeOK, "200"),
-		shed:    m.requests.WithLabelValues(pattern, string(api.CodeUnavailable), "503"),
-		seconds: m.seconds.WithLabelValues(pattern),
+	rm := routeMetrics{
+		ok:   m.requests.WithLabelValues(pattern, codeOK, "200"),
+		shed: m.requests.WithLabelValues(pattern, string(api.CodeUnavailable), "503"),
 	}
+	for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusInternalServerError} {
+		i, name := statusClass(status)
+		rm.seconds[i] = m.seconds.WithLabelValues(pattern, name)
+	}
+	return rm
 }
 
 func (m *metrics) observe(rt *route, status int, code api.Code, took time.Duration) {
@@ -80,5 +94,10 @@ func (m *metrics) observe(rt *route, status int, code api.Code, took time.Durati
 		}
 		m.requests.WithLabelValues(rt.pattern, string(code), strconv.Itoa(status)).Inc()
 	}
-	rt.metrics.seconds.Observe(took.Seconds())
+	i, class := statusClass(status)
+	if seconds := rt.metrics.seconds[i]; seconds != nil {
+		seconds.Observe(took.Seconds())
+		return
+	}
+	m.seconds.WithLabelValues(rt.pattern, class).Observe(took.Seconds())
 }

@@ -129,6 +129,16 @@ func (m *Manager) step(ctx context.Context, rows []store.SigningKey, now time.Ti
 	return false, nil
 }
 
+// SignerDue is when the next key should take over from the one that signs; zero while
+// none signs.
+func (m *Manager) SignerDue() time.Time {
+	k := m.ring.Load().signer(m.cfg.Now())
+	if k == nil {
+		return time.Time{}
+	}
+	return k.row.ActiveAt.Add(m.cfg.KeyLifetime)
+}
+
 // next tells whether a new key is due and when it is to sign.
 func (m *Manager) next(rows []store.SigningKey, now time.Time) (active time.Time, due bool) {
 	signer := false

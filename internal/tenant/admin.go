@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -93,6 +91,9 @@ func checkName(name string) error {
 	return nil
 }
 
+// List returns the stored clients, oldest first, also those that cannot be read.
+func (r *Registry) List(ctx context.Context) ([]store.Client, error) { return r.store.Clients(ctx) }
+
 // Find returns one stored client; fault.NotFound.
 func (r *Registry) Find(ctx context.Context, id string) (store.Client, error) {
 	rows, err := r.store.Clients(ctx)
@@ -105,57 +106,6 @@ func (r *Registry) Find(ctx context.Context, id string) (store.Client, error) {
 		}
 	}
 	return store.Client{}, fault.New(fault.NotFound, "no client "+id)
-}
-
-// change applies f to the stored client and writes it back, once more from the
-// start when somebody else was faster. f returns what the entry of that kind tells.
-func (r *Registry) change(ctx context.Context, actor, kind, id string, f func(*store.Client) (any, error)) (store.Client, error) {
-	const tries = 5
-	for i := 0; ; i++ {
-		row, err := r.Find(ctx, id)
-		if err != nil {
-			return row, err
-		}
-		data, err := f(&row)
-		if err != nil {
-			return row, err
-		}
-		err = r.audit.Record(ctx, audit.Entry{Actor: actor, Client: id, Kind: kind, Data: data}, func() error {
-			return r.store.UpdateClient(ctx, row)
-		})
-		if err == nil {
-			row.Revision++
-			return row, nil
-		}
-		if !fault.Is(err, fault.Conflict) || i == tries {
-			return row, err
-		}
-	}
-}
-
-// Update renames a client (unless name is empty) and merges changed settings
-// over the stored ones (RFC 7396: null resets a field to its default, objects
-// merge field by field, lists are replaced).
-func (r *Registry) Update(ctx context.Context, actor, id, name string, patch []byte) (store.Client, error) {
-	return r.change(ctx, actor, EventUpdate, id, func(c *store.Client) (any, error) {
-		merged, err := mergeSettings(c.Settings, patch)
-		if err != nil {
-			return nil, err
-		}
-		changes, err := settingChanges(c.Settings, merged)
-		if err != nil {
-			return nil, err
-		}
-		if name != "" && name != c.Name {
-			if err := checkName(name); err != nil {
-				return nil, err
-			}
-			changes["name"] = delta{c.Name, name}
-			c.Name = name
-		}
-		c.Settings = merged
-		return updateData{changes}, nil
-	})
 }
 
 // mergeSettings applies a patch and returns the result if it is valid.
@@ -221,69 +171,4 @@ func mergePatch(target, patch map[string]any) map[string]any {
 		}
 	}
 	return target
-}
-
-// SetDisabled switches a client off or on again.
-func (r *Registry) SetDisabled(ctx context.Context, actor, id string, disabled bool) (store.Client, error) {
-	kind := EventEnable
-	if disabled {
-		kind = EventDisable
-	}
-	return r.change(ctx, actor, kind, id, func(c *store.Client) (any, error) {
-		switch {
-		case !disabled:
-			c.DisabledAt = time.Time{}
-		case c.DisabledAt.IsZero():
-			c.DisabledAt = r.now()
-		}
-		return nil, nil
-	})
-}
-
-// StartRotation adds a second secret and returns it; both work until Finish or
-// Cancel.
-func (r *Registry) StartRotation(ctx context.Context, actor, id string) (clear string, err error) {
-	_, err = r.change(ctx, actor, EventSecretStart, id, func(c *store.Client) (any, error) {
-		if len(c.Secrets) >= maxSecrets {
-			return nil, ErrRotating
-		}
-		var secret store.Secret
-		if clear, secret, err = r.NewSecret(id); err != nil {
-			return nil, err
-		}
-		// Age tells the old secret from the new one, so a clock that was set
-		// back, or stands, must not turn them round.
-		if last := c.Secrets[len(c.Secrets)-1].CreatedAt; !secret.CreatedAt.After(last) {
-			secret.CreatedAt = last.Add(time.Millisecond)
-		}
-		c.Secrets = append(c.Secrets, secret)
-		return secretData{secret.ID}, nil
-	})
-	if err != nil {
-		return "", err // what was made is kept nowhere
-	}
-	return clear, nil
-}
-
-// FinishRotation ends the old secret.
-func (r *Registry) FinishRotation(ctx context.Context, actor, id string) error {
-	return r.endRotation(ctx, actor, EventSecretFinish, id, 0)
-}
-
-// CancelRotation ends the new secret.
-func (r *Registry) CancelRotation(ctx context.Context, actor, id string) error {
-	return r.endRotation(ctx, actor, EventSecretCancel, id, maxSecrets-1)
-}
-
-// endRotation ends the secret that is the nth in age.
-func (r *Registry) endRotation(ctx context.Context, actor, kind, id string, n int) error {
-	_, err := r.change(ctx, actor, kind, id, func(c *store.Client) (any, error) {
-		if len(c.Secrets) < maxSecrets {
-			return nil, ErrNotRotating
-		}
-		ended := c.Secrets[n].ID
-		c.Secrets = slices.Delete(slices.Clone(c.Secrets), n, n+1)
-		return secretData{ended}, nil
-	})
-	return err
 }

@@ -154,3 +154,36 @@ func TestConcurrentUpdates(t *testing.T) {
 		t.Errorf("revision %d, %s (%v)", row.Revision, row.Settings, err)
 	}
 }
+
+// TestSeen: whoever has looked at another revision changes nothing, and leaves no entry.
+func TestSeen(t *testing.T) {
+	b := newBed(t)
+	id, _ := b.create("one", false)
+	row, err := b.Seen(1).Update(t.Context(), audittest.Operator, id, "two", nil)
+	if err != nil || row.Revision != 2 {
+		t.Fatalf("%d %v", row.Revision, err)
+	}
+	for name, change := range map[string]func(s tenant.Seen) error{
+		"update": func(s tenant.Seen) error {
+			_, err := s.Update(t.Context(), audittest.Operator, id, "x", nil)
+			return err
+		},
+		"disable": func(s tenant.Seen) error {
+			_, err := s.SetDisabled(t.Context(), audittest.Operator, id, true)
+			return err
+		},
+		"start":  func(s tenant.Seen) error { _, err := s.StartRotation(t.Context(), audittest.Operator, id); return err },
+		"finish": func(s tenant.Seen) error { return s.FinishRotation(t.Context(), audittest.Operator, id) },
+		"cancel": func(s tenant.Seen) error { return s.CancelRotation(t.Context(), audittest.Operator, id) },
+	} {
+		for _, revision := range []int64{1, 3, -1} {
+			if err := change(b.Seen(revision)); !fault.Is(err, fault.Conflict) {
+				t.Errorf("%s of revision %d: %v", name, revision, err)
+			}
+		}
+	}
+	rows, err := b.List(t.Context())
+	if err != nil || len(rows) != 1 || rows[0].Name != "two" || rows[0].Revision != 2 {
+		t.Errorf("%+v %v", rows, err)
+	}
+}

@@ -191,22 +191,39 @@ func networkOf(a netip.Addr) []byte {
 	return a.AsSlice()[:8]
 }
 
-// Check returns the decision that holds the send back, if there is one.
-func (g *Guard) Check(s *Send) (Decision, bool) {
+// Check returns the decision that holds the send back, if there is one. used is what
+// let it through within its usual volume; the zero Key when nothing did. It is given
+// back when the send was not accepted after all.
+func (g *Guard) Check(s *Send) (d Decision, held bool, used Key) {
 	c := g.client(s.Client)
 	if c.holding.Load() == 0 || s.Safe {
-		return Decision{}, false
+		return Decision{}, false, Key{}
 	}
 	keys := g.keys(s)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range keys {
-		if h := c.holds[k]; k.Scope != 0 && h != nil && s.At.Before(h.Until) && !h.usual(s.At) {
+		h := c.holds[k]
+		switch {
+		case k.Scope == 0 || h == nil || !s.At.Before(h.Until):
+		case h.usual(s.At):
+			used = k
+		default:
 			h.Refused++
-			return h.Decision, true
+			return h.Decision, true, used
 		}
 	}
-	return Decision{}, false
+	return Decision{}, false, used
+}
+
+// GiveBack returns what a send used of a key's usual volume.
+func (g *Guard) GiveBack(clientID string, used Key) {
+	c := g.client(clientID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.holds[used]; h != nil {
+		h.passed++
+	}
 }
 
 // Sent notes a send that was accepted. fresh tells that it began a challenge, and

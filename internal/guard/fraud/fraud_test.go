@@ -52,7 +52,7 @@ func (b *bed) send(block uint32, change ...func(*fraud.Send)) (uint64, bool, []f
 	for _, c := range change {
 		c(&s)
 	}
-	if _, held := b.g.Check(&s); held {
+	if _, held, _ := b.g.Check(&s); held {
 		return s.Phone, true, nil
 	}
 	return s.Phone, false, b.g.Sent(&s, true)
@@ -414,7 +414,7 @@ func BenchmarkSend(b *testing.B) {
 					At: bed.now, Client: client, Block: 2000000 + rnd.Uint32N(50_000), Phone: bed.n * 0x9E3779B97F4A7C15,
 					Address: netip.AddrFrom4([4]byte{10, byte(bed.n >> 16), byte(bed.n >> 8), byte(bed.n)}), Device: bed.n,
 				}
-				if _, held := bed.g.Check(&s); !held {
+				if _, held, _ := bed.g.Check(&s); !held {
 					bed.g.Sent(&s, true)
 				}
 				if bed.n%10 != 0 {
@@ -469,7 +469,7 @@ func TestResends(t *testing.T) {
 	for i := range 1200 { // three challenges a block, each repeated
 		s := fraud.Send{At: b.now, Client: client, Block: 3000000 + uint32(i/3)*1009, Phone: uint64(i+1) * 0x9E3779B97F4A7C15}
 		for n := range 8 {
-			if _, held := b.g.Check(&s); held {
+			if _, held, _ := b.g.Check(&s); held {
 				break
 			}
 			b.g.Sent(&s, n == 0)
@@ -493,7 +493,7 @@ func TestFailedRepetition(t *testing.T) {
 		for range 60 {
 			s := fraud.Send{At: b.now, Client: client, Block: 2125551, Phone: (b.n + 1) * 0x9E3779B97F4A7C15}
 			b.n++
-			_, stop := b.g.Check(&s)
+			_, stop, _ := b.g.Check(&s)
 			held = held || stop
 			made := b.g.Sent(&s, true)
 			if delivered {

@@ -172,6 +172,10 @@ func (g *Guard) Release(clientID string, k Key, made time.Time) bool {
 	c := g.client(clientID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if k.Scope == Client {
+		c.alarmed = 0
+		return true
+	}
 	h := c.holds[k]
 	if h == nil || h.At.After(made) {
 		return false

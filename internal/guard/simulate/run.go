@@ -150,7 +150,7 @@ func (r *runner) send(e *event) {
 	warm := e.at.Before(r.s.Start.Add(r.s.Warmup))
 	in := fraud.Send{At: e.at, Client: clientName, Block: uint32(e.phone / 1000), Phone: e.phone, Address: e.address}
 	// A phone that was verified before is let through.
-	_, held := r.guard.Check(&in)
+	_, held, _ := r.guard.Check(&in)
 	refused := held && !e.known && !r.proven[e.phone]
 	r.tally(e, warm, refused)
 	if refused {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"codeword/internal/fault"
+	"codeword/internal/store"
 )
 
 // RetryAfter is what callers are told when a store cannot take their call.
@@ -25,6 +26,8 @@ type Config struct {
 	Queue int
 	// Max bounds the operations in one group.
 	Max int
+	// Observe is told how long things take; the zero value measures nothing.
+	Observe store.Observe
 }
 
 // Commit carries out a group. It fills results, which has one entry for each
@@ -46,6 +49,8 @@ type Queue[Op any] struct {
 type task[Op any] struct {
 	op   Op
 	done chan error
+	// at is when it was queued, if anybody wants to know.
+	at time.Time
 	// state decides the race between a taker and a caller who gives up.
 	state atomic.Int32
 }
@@ -75,6 +80,9 @@ func (q *Queue[Op]) Do(ctx context.Context, op Op) error {
 	t, _ := q.tasks.Get().(*task[Op])
 	t.op = op
 	t.state.Store(queued)
+	if q.cfg.Observe.Now != nil {
+		t.at = q.cfg.Observe.Now()
+	}
 	select {
 	case <-q.stop:
 		return q.Unavailable("store is closed", nil)
@@ -171,11 +179,26 @@ func (tk *taker[Op]) take(first *task[Op]) {
 		return
 	}
 	tk.results = append(tk.results[:0], make([]error, len(tk.ops))...)
-	tk.commit(tk.ops, tk.results)
+	tk.carryOut()
 	for i, t := range tk.tasks {
 		t.done <- tk.results[i]
 	}
 	clear(tk.ops)
+}
+
+// carryOut commits the group, and measures that if it is to be measured.
+func (tk *taker[Op]) carryOut() {
+	o := tk.queue.cfg.Observe
+	if o.Now == nil {
+		tk.commit(tk.ops, tk.results)
+		return
+	}
+	began := o.Now()
+	for _, t := range tk.tasks {
+		o.Waited(began.Sub(t.at))
+	}
+	tk.commit(tk.ops, tk.results)
+	o.Committed(o.Now().Sub(began))
 }
 
 // Ended is closed once Close has answered everything.

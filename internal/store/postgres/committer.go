@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"codeword/internal/fault"
 	"codeword/internal/store/group"
 )
 
@@ -125,6 +126,9 @@ func (c *committer) transaction(ops []op, results []error) (err error) {
 	r.write(t)
 	if err := t.commit(); err != nil {
 		t.rollback()
+		if code(err) == "" { // no answer
+			return fault.MarkUnsure(engineError(err))
+		}
 		return err
 	}
 	if len(r.messages) > 0 {

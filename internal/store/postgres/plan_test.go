@@ -115,7 +115,8 @@ func deliver(t *testing.T, s *postgres.Store, limit int) {
 }
 
 // deadlocks is how often transactions on a database have waited for each other in a
-// circle. The stores on it must be closed: a connection that ends has told its own.
+// circle. The stores on the schema must be closed: a connection that ends has told its
+// own.
 func deadlocks(t *testing.T, url string) (n int) {
 	t.Helper()
 	conn := connect(t, url)
@@ -123,7 +124,7 @@ func deadlocks(t *testing.T, url string) (n int) {
 	for deadline, open := time.Now().Add(time.Minute), 1; open > 0; {
 		// The pause is the server's: who asks without one keeps it from ending them.
 		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity, pg_sleep(0.02)
-			WHERE datname = current_database() AND application_name = 'codeword'`).Scan(&open)
+			WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()`).Scan(&open)
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("%d connections are open, %v", open, err)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"codeword/internal/fault"
+	"codeword/internal/store"
 	"codeword/internal/store/group"
 )
 
@@ -52,6 +53,9 @@ type Config struct {
 	// GroupTimeout is the same for groups; callers wait for those, and for the group
 	// before. Default 3 s.
 	GroupTimeout time.Duration
+	// Observe is told how long the operations of callers wait and take; the zero value
+	// measures nothing.
+	Observe store.Observe
 }
 
 func (c *Config) setDefaults() {
@@ -128,7 +132,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	s := &Store{cfg: cfg, pool: pool, announcer: newAnnouncer(), connConfig: pc.ConnConfig.Copy()}
-	s.queue = group.New[op](group.Config{Engine: engine, Queue: cfg.Queue, Max: cfg.MaxGroup})
+	s.queue = group.New[op](group.Config{Engine: engine, Queue: cfg.Queue, Max: cfg.MaxGroup, Observe: cfg.Observe})
 	for range cfg.Committers {
 		c := newCommitter(s)
 		s.committers = append(s.committers, c)

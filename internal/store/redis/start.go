@@ -32,6 +32,8 @@ func (s *Store) StartChallenge(ctx context.Context, in store.Start) (store.Start
 		send.giveBack(ctx, false)
 	case !keep:
 		send.undo(ctx)
+	case err != nil:
+		err = fault.MarkUnsure(err)
 	}
 	return out, err
 }

@@ -22,6 +22,8 @@ import (
 	"zombiezen.com/go/sqlite/sqlitemigration"
 
 	"codeword/internal/fault"
+	"codeword/internal/store"
+	"codeword/internal/store/group"
 )
 
 //go:embed migrations/*.sql
@@ -47,6 +49,8 @@ type Config struct {
 	BusyTimeout time.Duration
 	// PageSize for a new file, in bytes. Default 4096.
 	PageSize int
+	// Observe is told how long writes wait and take; the zero value measures nothing.
+	Observe store.Observe
 
 	checkpoint checkpointLimits
 }
@@ -121,7 +125,7 @@ func openAll(ctx context.Context, cfg Config, file *os.File) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.closeReaders(len(s.readers)), conn.Close())
 	}
-	s.writer = newWriter(conn, cfg.Queue, cfg.MaxGroup)
+	s.writer = newWriter(conn, group.Config{Queue: cfg.Queue, Max: cfg.MaxGroup, Observe: cfg.Observe})
 	s.check = newCheckpointer(checkConn, file, s.writer, cfg.checkpoint)
 	return s, nil
 }

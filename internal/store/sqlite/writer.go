@@ -40,10 +40,11 @@ type writer struct {
 	groups, operations atomic.Int64
 }
 
-func newWriter(conn *sqlite.Conn, queue, maxGroup int) *writer {
+func newWriter(conn *sqlite.Conn, cfg group.Config) *writer {
+	cfg.Engine = engine
 	w := &writer{
 		tx:       tx{conn: conn, limits: newLimitCache()},
-		queue:    group.New[operation](group.Config{Engine: engine, Queue: queue, Max: maxGroup}),
+		queue:    group.New[operation](cfg),
 		maintain: make(chan func()),
 		lost:     make(chan struct{}),
 	}

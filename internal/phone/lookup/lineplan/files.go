@@ -9,12 +9,14 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Bounds of what is read: NANPA's files have about 200 MB in all, unpacked, and lines of
 // 200 bytes. Nothing of a file stays in memory but who holds what.
 const (
 	maxBytes   = 512 << 20
+	maxArchive = 64 << 20 // packed; its directory is read as a whole
 	maxLine    = 4 << 10
 	maxMembers = 1000
 )
@@ -65,6 +67,16 @@ type Import struct {
 // NewImport returns an empty Import. now is today.
 func NewImport(now time.Time) *Import { return &Import{now: now, left: maxBytes} }
 
+// printable is the name of a member without what commands a terminal, or begins a line.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(name, "?"))
+}
+
 // Add reads a file: a list of blocks or of exchanges, recognized by what is in it, or a
 // zip archive of such lists. After an error the Import is of no use.
 func (im *Import) Add(name string, file io.ReaderAt, size int64) error {
@@ -76,6 +88,9 @@ func (im *Import) Add(name string, file io.ReaderAt, size int64) error {
 		return whole(name, "%w", err)
 	} else if !bytes.HasPrefix(start[:n], []byte("PK")) {
 		return im.addText(name, io.NewSectionReader(file, 0, size), time.Time{})
+	}
+	if size > maxArchive {
+		return whole(name, "an archive of %d bytes, more than %d", size, maxArchive)
 	}
 	archive, err := zip.NewReader(file, size)
 	if err != nil {
@@ -90,7 +105,7 @@ func (im *Import) Add(name string, file io.ReaderAt, size int64) error {
 			continue
 		}
 		read++
-		if err := im.addMember(name+":"+member.Name, member); err != nil {
+		if err := im.addMember(name+":"+printable(member.Name), member); err != nil {
 			return err
 		}
 	}

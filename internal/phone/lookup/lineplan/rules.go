@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 
 	"codeword/internal/phone"
 )
@@ -68,7 +69,7 @@ func RulesDigest() [8]byte { return builtin().digest }
 // case, single spaces, no control characters.
 func CleanName(name string) string {
 	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r

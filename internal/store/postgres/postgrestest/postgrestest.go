@@ -33,8 +33,8 @@ var shared struct {
 }
 
 // New returns the URL of an empty schema on the server of this test process: as
-// good as a database of its own, and made and dropped in a tenth of the time. It
-// goes with the test. The server does not sync to the disk; a test that crashes one
+// good as a database of its own, and made and dropped in a tenth of the time; its
+// sessions have its name. It goes with the test. The server does not sync to the disk; a test that crashes one
 // starts its own.
 func New(tb testing.TB) string {
 	tb.Helper()
@@ -48,7 +48,7 @@ func New(tb testing.TB) string {
 	name := fmt.Sprintf("test_%d", shared.next.Add(1))
 	shared.server.Exec(tb, "CREATE SCHEMA "+name)
 	tb.Cleanup(func() { shared.server.Exec(tb, "DROP SCHEMA "+name+" CASCADE") })
-	return shared.server.URL() + "&search_path=" + name
+	return shared.server.URL() + "&search_path=" + name + "&application_name=" + name
 }
 
 // Exec runs a statement as the superuser.

@@ -1,0 +1,222 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"codeword/api"
+	"codeword/internal/audit"
+	"codeword/internal/fault"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
+)
+
+// ClientView is a client as operators see it: settings in full, secrets by their times
+// alone.
+type ClientView struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Env  string `json:"env"`
+	// Revision counts the changes.
+	Revision    int64           `json:"revision"`
+	CreateTime  api.Time        `json:"createTime"`
+	DisableTime api.Time        `json:"disableTime,omitzero"`
+	Secrets     []SecretView    `json:"secrets"`
+	Settings    tenant.Settings `json:"settings"`
+	// Problem says why the stored settings cannot be used.
+	Problem string `json:"problem,omitempty"`
+	// Warnings say what works, but perhaps not as meant.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// SecretView is a secret without what it is.
+type SecretView struct {
+	ID          string   `json:"id"`
+	CreateTime  api.Time `json:"createTime"`
+	LastUseTime api.Time `json:"lastUseTime,omitzero"`
+}
+
+func viewClient(row *store.Client) ClientView {
+	v := ClientView{
+		ID: row.ID, Name: row.Name, Env: tenant.Env(row.Live), Revision: row.Revision,
+		CreateTime: api.NewTime(row.CreatedAt), Secrets: []SecretView{},
+	}
+	if !row.DisabledAt.IsZero() {
+		v.DisableTime = api.NewTime(row.DisabledAt)
+	}
+	for _, s := range row.Secrets {
+		secret := SecretView{ID: s.ID, CreateTime: api.NewTime(s.CreatedAt)}
+		if !s.LastUsedAt.IsZero() {
+			secret.LastUseTime = api.NewTime(s.LastUsedAt)
+		}
+		v.Secrets = append(v.Secrets, secret)
+	}
+	var err error
+	if v.Settings, err = tenant.ParseSettings(row.Settings); err != nil {
+		v.Problem = err.Error()
+		return v
+	}
+	_, v.Warnings, _ = v.Settings.Texts() // checked above
+	return v
+}
+
+// clientsJSON is GET /admin/v1/clients.
+func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
+	rows, err := c.cfg.Clients.List(r.Context())
+	if err != nil {
+		c.refuseFailed(w, r, "clients", err)
+		return
+	}
+	views := make([]ClientView, len(rows))
+	for i := range rows {
+		views[i] = viewClient(&rows[i])
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Clients []ClientView `json:"clients"`
+	}{views})
+}
+
+// clientJSON is GET /admin/v1/clients/{id}.
+func (c *Console) clientJSON(w http.ResponseWriter, r *http.Request) {
+	row, err := c.cfg.Clients.Find(r.Context(), r.PathValue("id"))
+	c.answerClient(w, r, http.StatusOK, row, "", err)
+}
+
+// clientDocument is a client with a secret that is shown this once.
+type clientDocument struct {
+	ClientView
+
+	Secret string `json:"secret,omitempty"`
+}
+
+// answerClient answers with a client, or with why it was not changed.
+func (c *Console) answerClient(w http.ResponseWriter, r *http.Request, status int, row store.Client, secret string, err error) {
+	switch kindOf(err) {
+	case noChange:
+		writeJSON(w, status, clientDocument{viewClient(&row), secret})
+	case noClient:
+		c.refuse(w, http.StatusNotFound, codeNotFoundClient, "There is no such client.")
+	case staleChange:
+		c.refuse(w, http.StatusConflict, codeConflict, "The client has another revision by now: nothing was changed.")
+	case wrongChange:
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, err.Error())
+	case wrongState:
+		c.refuse(w, http.StatusConflict, codeConflict, err.Error())
+	default:
+		c.refuseFailed(w, r, "client", err)
+	}
+}
+
+// The kinds of answers to a change.
+type changeKind int
+
+const (
+	noChange changeKind = iota // no error
+	noClient
+	staleChange
+	wrongChange // what was sent is wrong
+	wrongState  // it is nothing to do now
+	failedChange
+)
+
+// kindOf sorts the errors of a change of clients. Those that tell no fault are about
+// what was sent.
+func kindOf(err error) changeKind {
+	var f *fault.Error
+	switch {
+	case err == nil:
+		return noChange
+	case fault.Is(err, fault.NotFound):
+		return noClient
+	case fault.Is(err, fault.Conflict):
+		return staleChange
+	case errors.Is(err, tenant.ErrRotating), errors.Is(err, tenant.ErrNotRotating):
+		return wrongState
+	case errors.As(err, &f), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return failedChange
+	}
+	return wrongChange
+}
+
+// createClientJSON is POST /admin/v1/clients.
+func (c *Console) createClientJSON(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Name     string          `json:"name"`
+		Live     bool            `json:"live"`
+		Settings json.RawMessage `json:"settings"`
+	}
+	if !c.readJSON(w, r, &in) {
+		return
+	}
+	row, secret, err := c.cfg.Clients.Create(r.Context(), audit.Console, "", in.Name, in.Live, in.Settings)
+	c.answerClient(w, r, http.StatusCreated, row, secret, err)
+}
+
+// updateClientJSON is PATCH /admin/v1/clients/{id}.
+func (c *Console) updateClientJSON(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Revision int64           `json:"revision"`
+		Name     string          `json:"name"`
+		Settings json.RawMessage `json:"settings"`
+	}
+	if !c.readJSON(w, r, &in) {
+		return
+	}
+	row, err := c.cfg.Clients.Seen(in.Revision).Update(r.Context(), audit.Console, r.PathValue("id"), in.Name, in.Settings)
+	c.answerClient(w, r, http.StatusOK, row, "", err)
+}
+
+// actClientJSON is POST /admin/v1/clients/{id}/{action}.
+func (c *Console) actClientJSON(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Revision int64 `json:"revision"`
+	}
+	act, ok := clientActions[r.PathValue("action")]
+	if !ok {
+		c.notFound(w, r)
+		return
+	}
+	if !c.readJSON(w, r, &in) {
+		return
+	}
+	id := r.PathValue("id")
+	secret, err := act.do(r.Context(), c.cfg.Clients.Seen(in.Revision), id)
+	if err != nil {
+		c.answerClient(w, r, 0, store.Client{}, "", err)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		ID     string `json:"id"`
+		Secret string `json:"secret,omitempty"`
+	}{id, secret})
+}
+
+// clientAction is something that is done with a client by one button.
+type clientAction struct {
+	// done names the sentence of the page that follows.
+	done string
+	do   func(ctx context.Context, s tenant.Seen, id string) (secret string, err error)
+}
+
+// clientActions are the actions by their names in paths.
+var clientActions = map[string]clientAction{
+	"disable": {"disabled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
+		_, err := s.SetDisabled(ctx, audit.Console, id, true)
+		return "", err
+	}},
+	"enable": {"enabled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
+		_, err := s.SetDisabled(ctx, audit.Console, id, false)
+		return "", err
+	}},
+	"start-rotation": {"", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
+		return s.StartRotation(ctx, audit.Console, id)
+	}},
+	"finish-rotation": {"finished", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
+		return "", s.FinishRotation(ctx, audit.Console, id)
+	}},
+	"cancel-rotation": {"canceled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
+		return "", s.CancelRotation(ctx, audit.Console, id)
+	}},
+}

@@ -1,0 +1,162 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"codeword/api"
+	"codeword/internal/audit"
+	"codeword/internal/fault"
+	"codeword/internal/guard/fraud"
+	"codeword/internal/guard/spend"
+	"codeword/internal/screening"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
+)
+
+// Guard tells what is held back, and what was spent.
+type Guard interface {
+	// Holds lists what is held back on all nodes now, the latest first.
+	Holds(ctx context.Context) ([]screening.Hold, error)
+	// Release ends a hold, and is recorded; fault.NotFound when there is none.
+	Release(ctx context.Context, actor, key string) error
+	// Spent tells what a client has spent in this hour and day.
+	Spent(client string) spend.State
+}
+
+// holdView is a hold as JSON.
+type holdView struct {
+	Key    string `json:"key"`
+	Client string `json:"client"`
+	screening.HoldData
+}
+
+type holdsDocument struct {
+	Holds []holdView `json:"holds"`
+}
+
+// holdsJSON is GET /admin/v1/guard/holds.
+func (c *Console) holdsJSON(w http.ResponseWriter, r *http.Request) {
+	holds, err := c.cfg.Guard.Holds(r.Context())
+	if err != nil {
+		c.refuseFailed(w, r, "holds", err)
+		return
+	}
+	doc := holdsDocument{Holds: make([]holdView, 0, len(holds))}
+	for i := range holds {
+		doc.Holds = append(doc.Holds, holdView{holds[i].Key, holds[i].Client, holds[i].HoldData})
+	}
+	writeJSON(w, http.StatusOK, doc)
+}
+
+// releaseJSON is POST /admin/v1/guard/release with {"key": "…"}.
+func (c *Console) releaseJSON(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Key string `json:"key"`
+	}
+	if !c.readJSON(w, r, &in) {
+		return
+	}
+	err := c.cfg.Guard.Release(r.Context(), audit.Console, in.Key)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		c.refuse(w, http.StatusNotFound, codeNotFoundHold, textNotFoundHold)
+	case err != nil:
+		c.refuseFailed(w, r, "release", err)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+const textNotFoundHold = "Nothing of that key is held back."
+
+// releaseForm is POST /guard/release.
+func (c *Console) releaseForm(w http.ResponseWriter, r *http.Request) {
+	if !c.readForm(w, r) {
+		return
+	}
+	err := c.cfg.Guard.Release(r.Context(), audit.Console, r.PostFormValue("key"))
+	switch {
+	case fault.Is(err, fault.NotFound):
+		c.guardFor(w, r, http.StatusNotFound, "Nothing of that key is held back: it has ended by itself, or somebody else ended it.")
+	case err != nil:
+		c.problemOf(w, r, sectionGuard, "Guard", err)
+	default:
+		http.Redirect(w, r, sectionGuard+"?done=released", http.StatusSeeOther)
+	}
+}
+
+// guardView is the page of the guard.
+type guardView struct {
+	frame
+
+	Holds, Alarms []screening.Hold
+	Clients       []guardClient
+	Events        []eventItem
+}
+
+// guardClient is what the guard may do with a client's sends.
+type guardClient struct {
+	ID, Name, Mode string
+	Live, Unread   bool
+	Numbers        int
+	Addresses      int
+}
+
+// guardPage is GET /guard.
+func (c *Console) guardPage(w http.ResponseWriter, r *http.Request) {
+	c.guardFor(w, r, http.StatusOK, "")
+}
+
+// guardFor shows the page, after a form that failed with what was wrong. What cannot be
+// read is left out.
+func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, wrong string) {
+	v := guardView{frame: c.frame(sectionGuard, "Guard")}
+	v.tell(r)
+	v.Error = wrong
+	failed := func(err error) {
+		if err != nil {
+			var code api.Code
+			status, code = c.failed(r, "guard", err)
+			v.Error = code.Message()
+		}
+	}
+	holds, err := c.cfg.Guard.Holds(r.Context())
+	failed(err)
+	for i := range holds {
+		if holds[i].Scope == fraud.Client.String() {
+			v.Alarms = append(v.Alarms, holds[i])
+		} else {
+			v.Holds = append(v.Holds, holds[i])
+		}
+	}
+	if c.cfg.Clients != nil {
+		rows, err := c.cfg.Clients.List(r.Context())
+		failed(err)
+		v.Clients = guardClients(rows)
+	}
+	const recent = 15
+	for _, kind := range []string{"guard.", "spend."} {
+		events, err := c.lastEvents(r, store.EventQuery{Kind: kind, Limit: recent})
+		failed(err)
+		v.Events = append(v.Events, events...)
+	}
+	slices.SortStableFunc(v.Events, func(a, b eventItem) int { return b.Time.Compare(a.Time.Time) })
+	v.Events = v.Events[:min(len(v.Events), recent)]
+	c.render(w, status, "guard.html", v)
+}
+
+func guardClients(rows []store.Client) []guardClient {
+	out := make([]guardClient, len(rows))
+	for i, row := range rows {
+		out[i] = guardClient{ID: row.ID, Name: row.Name, Live: row.Live}
+		s, err := tenant.ParseSettings(row.Settings)
+		if err != nil {
+			out[i].Unread = true
+			continue
+		}
+		out[i].Mode, out[i].Numbers, out[i].Addresses = s.FraudGuard, len(s.SafeNumbers), len(s.SafeAddresses)
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package console
+
+import (
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Handler returns the handler of the admin listener.
+func (c *Console) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", http.HandlerFunc(c.notFound))
+	mux.Handle("/healthz", c.only(http.MethodGet, http.HandlerFunc(healthz)))
+	mux.Handle("/login", http.HandlerFunc(c.login))
+	mux.Handle("/logout", c.only(http.MethodPost, http.HandlerFunc(c.logout)))
+	mux.Handle("/assets/{name}", c.only(http.MethodGet, http.HandlerFunc(c.asset)))
+	c.handleViews(mux)
+	c.handleGuard(mux)
+	c.handleClients(mux)
+	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
+	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
+	for path, h := range map[string]http.HandlerFunc{
+		"/debug/pprof/":        pprof.Index,
+		"/debug/pprof/cmdline": pprof.Cmdline,
+		"/debug/pprof/profile": pprof.Profile,
+		"/debug/pprof/symbol":  pprof.Symbol,
+		"/debug/pprof/trace":   pprof.Trace,
+	} {
+		mux.Handle(path, c.guarded(h))
+	}
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c.refuse(w, http.StatusForbidden, codeCrossOrigin, "The request comes from another site.")
+	}))
+	return c.observed(protection.Handler(mux))
+}
+
+// pageAt and jsonAt register what serves GET and POST of a path; nil for no such
+// method.
+func (c *Console) pageAt(mux *http.ServeMux, path string, get, post http.HandlerFunc) {
+	mux.Handle(path, c.methods(c.paged(get), c.paged(post), nil))
+}
+
+func (c *Console) jsonAt(mux *http.ServeMux, path string, get, post http.HandlerFunc) {
+	mux.Handle(path, c.methods(c.asked(get), c.asked(post), nil))
+}
+
+// paged and asked admit the operator alone, and keep nil.
+func (c *Console) paged(h http.HandlerFunc) http.HandlerFunc {
+	if h == nil {
+		return nil
+	}
+	return c.page(h).ServeHTTP
+}
+
+func (c *Console) asked(h http.HandlerFunc) http.HandlerFunc {
+	if h == nil {
+		return nil
+	}
+	return c.guarded(h).ServeHTTP
+}
+
+// handleViews registers what only tells, but for the number of a message.
+func (c *Console) handleViews(mux *http.ServeMux) {
+	c.pageAt(mux, "/{$}", c.overview, nil)
+	c.pageAt(mux, sectionInbox, c.inboxPage, nil)
+	c.jsonAt(mux, "/admin/v1/inbox", c.inboxJSON, nil)
+	if c.cfg.Messages != nil {
+		c.pageAt(mux, sectionMessages, c.messagesPage, nil)
+		c.pageAt(mux, "/messages/{id}", c.messagePage, nil)
+		c.pageAt(mux, "/messages/{id}/reveal", nil, c.revealForm)
+		c.jsonAt(mux, "/admin/v1/messages", c.messagesJSON, nil)
+		c.jsonAt(mux, "/admin/v1/messages/{id}", c.messageJSON, nil)
+		c.jsonAt(mux, "/admin/v1/messages/{id}/reveal", nil, c.revealJSON)
+	}
+	if c.cfg.Events != nil {
+		c.pageAt(mux, sectionAudit, c.auditPage, nil)
+		c.jsonAt(mux, "/admin/v1/events", c.eventsJSON, nil)
+	}
+	if c.cfg.Routes != nil {
+		c.pageAt(mux, sectionRoutes, c.routesPage, nil)
+		c.jsonAt(mux, "/admin/v1/routes", c.routesJSON, nil)
+	}
+	if c.cfg.Queue != nil {
+		c.jsonAt(mux, "/admin/v1/queue", c.queueJSON, nil)
+	}
+}
+
+// handleGuard registers the guard and the keys.
+func (c *Console) handleGuard(mux *http.ServeMux) {
+	if c.cfg.Guard != nil {
+		c.pageAt(mux, sectionGuard, c.guardPage, nil)
+		c.pageAt(mux, "/guard/release", nil, c.releaseForm)
+		c.jsonAt(mux, "/admin/v1/guard/holds", c.holdsJSON, nil)
+		c.jsonAt(mux, "/admin/v1/guard/release", nil, c.releaseJSON)
+	}
+	if c.cfg.Guard != nil && c.cfg.Clients != nil {
+		c.jsonAt(mux, "/admin/v1/spending", c.spendingJSON, nil)
+	}
+	if c.cfg.Keys != nil {
+		c.pageAt(mux, sectionKeys, c.keysPage, nil)
+		c.pageAt(mux, "/keys/rotate", nil, c.rotateKeyForm)
+		c.jsonAt(mux, "/admin/v1/keys", c.keysJSON, nil)
+		c.jsonAt(mux, "/admin/v1/keys/rotate", nil, c.rotateKeyJSON)
+	}
+}
+
+func (c *Console) handleClients(mux *http.ServeMux) {
+	if c.cfg.Clients == nil {
+		return
+	}
+	c.pageAt(mux, sectionClients, c.clientsPage, c.createClientForm)
+	c.pageAt(mux, "/clients/new", c.newClientPage, nil)
+	c.pageAt(mux, "/clients/{id}", c.clientPage, c.updateClientForm)
+	c.pageAt(mux, "/clients/{id}/{action}", nil, c.actClientForm)
+	c.jsonAt(mux, "/admin/v1/clients", c.clientsJSON, c.createClientJSON)
+	mux.Handle("/admin/v1/clients/{id}", c.methods(c.asked(c.clientJSON), nil, c.asked(c.updateClientJSON)))
+	c.jsonAt(mux, "/admin/v1/clients/{id}/{action}", nil, c.actClientJSON)
+}

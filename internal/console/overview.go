@@ -1,0 +1,154 @@
+package console
+
+import (
+	"net/http"
+
+	"codeword/api"
+	"codeword/internal/store"
+	"codeword/internal/tenant"
+)
+
+// overviewView is the start page: what can be told of now.
+type overviewView struct {
+	frame
+
+	Queue    *queueView
+	Routes   []routeItem
+	Troubled int
+	Holds    int
+	Shadows  int
+	Alarms   []string
+	Spending []spendingView
+	Events   []eventItem
+	// HasRoutes and HasGuard tell whether the console was given any.
+	HasRoutes, HasGuard, HasEvents bool
+}
+
+// queueView is how the queue stands.
+type queueView struct {
+	Depth int `json:"depth"`
+	// OldestTime is when the oldest message in it was accepted.
+	OldestTime api.Time `json:"oldestTime,omitzero"`
+}
+
+// spendingView is what a client has spent.
+type spendingView struct {
+	ID   string `json:"clientId"`
+	Name string `json:"name"`
+	// The amounts are in millionths of a US dollar; a limit of 0 is none.
+	Hour      int64 `json:"hourMicros"`
+	Day       int64 `json:"dayMicros"`
+	HourLimit int64 `json:"hourLimitMicros"`
+	DayLimit  int64 `json:"dayLimitMicros"`
+}
+
+// DayShare tells how much of the day's budget is used, at most 1.
+func (s spendingView) DayShare() float64 { return min(1, float64(s.Day)/float64(max(1, s.DayLimit))) }
+
+// HourShare tells how much of the hour's budget is used, at most 1.
+func (s spendingView) HourShare() float64 {
+	return min(1, float64(s.Hour)/float64(max(1, s.HourLimit)))
+}
+
+// overview is GET /.
+func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
+	v, status := overviewView{frame: c.frame(sectionOverview, "Overview")}, http.StatusOK
+	v.HasRoutes, v.HasGuard, v.HasEvents = c.cfg.Routes != nil, c.cfg.Guard != nil, c.cfg.Events != nil
+	failed := func(what string, err error) {
+		if err != nil {
+			var code api.Code
+			status, code = c.failed(r, what, err)
+			v.Error = "Not all can be shown. " + code.Message()
+		}
+	}
+	if c.cfg.Queue != nil {
+		stats, err := c.cfg.Queue(r.Context())
+		failed("queue", err)
+		if err == nil {
+			v.Queue = viewQueue(stats)
+		}
+	}
+	if v.HasRoutes {
+		v.Routes = routeItems(c.cfg.Routes())
+		for i := range v.Routes {
+			if len(v.Routes[i].Trouble) > 0 {
+				v.Troubled++
+			}
+		}
+	}
+	if v.HasGuard {
+		failed("holds", v.guard(c, r))
+	}
+	if v.HasGuard && c.cfg.Clients != nil {
+		rows, err := c.cfg.Clients.List(r.Context())
+		failed("clients", err)
+		v.Spending = c.spending(rows)
+	}
+	const recent = 10
+	events, err := c.lastEvents(r, store.EventQuery{Limit: recent})
+	failed("events", err)
+	v.Events = events
+	c.render(w, status, "overview.html", v)
+}
+
+func viewQueue(s store.QueueStats) *queueView {
+	v := &queueView{Depth: s.Depth}
+	if !s.Oldest.IsZero() {
+		v.OldestTime = api.NewTime(s.Oldest)
+	}
+	return v
+}
+
+// guard counts what is held back.
+func (v *overviewView) guard(c *Console, r *http.Request) error {
+	holds, err := c.cfg.Guard.Holds(r.Context())
+	for i := range holds {
+		switch h := &holds[i]; {
+		case h.Scope == "client":
+			v.Alarms = append(v.Alarms, h.Client)
+		case h.Mode == tenant.GuardEnforce:
+			v.Holds++
+		default:
+			v.Shadows++
+		}
+	}
+	return err
+}
+
+// spending tells what the clients have spent that spent anything or have a budget.
+func (c *Console) spending(rows []store.Client) []spendingView {
+	out := []spendingView{}
+	for _, row := range rows {
+		spent := c.cfg.Guard.Spent(row.ID)
+		v := spendingView{ID: row.ID, Name: row.Name, Hour: spent.Hour, Day: spent.Day}
+		if s, err := tenant.ParseSettings(row.Settings); err == nil {
+			v.HourLimit, v.DayLimit = int64(s.SpendPerHour*1e6), int64(s.SpendPerDay*1e6)
+		}
+		if v.Day > 0 || v.HourLimit > 0 || v.DayLimit > 0 {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// spendingJSON is GET /admin/v1/spending.
+func (c *Console) spendingJSON(w http.ResponseWriter, r *http.Request) {
+	rows, err := c.cfg.Clients.List(r.Context())
+	if err != nil {
+		c.refuseFailed(w, r, "clients", err)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Clients []spendingView `json:"clients"`
+	}{c.spending(rows)})
+}
+
+// queueJSON is GET /admin/v1/queue.
+func (c *Console) queueJSON(w http.ResponseWriter, r *http.Request) {
+	stats, err := c.cfg.Queue(r.Context())
+	if err != nil {
+		c.refuseFailed(w, r, "queue", err)
+		return
+	}
+	writeJSON(w, http.StatusOK, viewQueue(stats))
+}

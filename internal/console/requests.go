@@ -1,0 +1,92 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"codeword/api"
+)
+
+// maxBody bounds forms and documents: ten thousand safe numbers fit.
+const maxBody = 1 << 20
+
+// readForm reads a form, or answers that it cannot be read.
+func (c *Console) readForm(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	err := r.ParseForm()
+	if err == nil {
+		return true
+	}
+	status := http.StatusBadRequest
+	if large := new(http.MaxBytesError); errors.As(err, &large) {
+		status = http.StatusRequestEntityTooLarge
+	}
+	c.problem(w, status, "", "Form", "The form cannot be read.")
+	return false
+}
+
+// readJSON reads a document of known members, or answers that it cannot be read. A body
+// without anything in it is an empty object.
+func (c *Console) readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if large := new(http.MaxBytesError); errors.As(err, &large) {
+		c.refuse(w, http.StatusRequestEntityTooLarge, codeInvalidParameter, "The body is too large.")
+		return false
+	}
+	if len(body) == 0 && err == nil {
+		return true
+	}
+	dec := json.NewDecoder(strings.NewReader(string(body)))
+	dec.DisallowUnknownFields()
+	if err == nil {
+		err = dec.Decode(into)
+	}
+	if err == nil && dec.More() {
+		err = errors.New("something follows the object")
+	}
+	if err != nil {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, "The body is not the JSON object that is wanted here.")
+		return false
+	}
+	return true
+}
+
+// methods picks the handler of a method; GET includes HEAD.
+func (c *Console) methods(get, post, patch http.HandlerFunc) http.Handler {
+	var allow []string
+	if get != nil {
+		allow = append(allow, "GET", "HEAD")
+	}
+	if post != nil {
+		allow = append(allow, "POST")
+	}
+	if patch != nil {
+		allow = append(allow, "PATCH")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var h http.HandlerFunc
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			h = get
+		case http.MethodPost:
+			h = post
+		case http.MethodPatch:
+			h = patch
+		}
+		if h == nil {
+			c.methodNotAllowed(w, strings.Join(allow, ", "))
+			return
+		}
+		h(w, r)
+	})
+}
+
+// Codes of what operators change.
+const (
+	codeNotFoundHold   api.Code = "NOT_FOUND_HOLD"
+	codeNotFoundClient api.Code = "NOT_FOUND_CLIENT"
+	codeConflict       api.Code = "CONFLICT"
+)

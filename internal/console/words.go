@@ -1,0 +1,88 @@
+package console
+
+import (
+	"codeword/internal/guard/fraud"
+	"codeword/internal/routing"
+)
+
+// word returns the explanation of what is known, and anything else as it is.
+func word(words map[string]string) func(string) string {
+	return func(name string) string {
+		if text, ok := words[name]; ok {
+			return text
+		}
+		return show(name)
+	}
+}
+
+var verdicts = map[string]string{
+	string(routing.Chosen):        "the message went this way",
+	string(routing.Explored):      "the message went this way, to learn how the route fares",
+	string(routing.NotAllowed):    "the client's settings do not name this route",
+	string(routing.AreaCode):      "this route does not take the number's area code",
+	string(routing.Tried):         "the message was handed to this route before",
+	string(routing.BreakerOpen):   "this route failed too often just now",
+	string(routing.Stalled):       "this route had stopped answering",
+	string(routing.Throttled):     "the carrier wanted to be left alone for a while",
+	string(routing.Busy):          "the rate of this route was used up",
+	string(routing.Unhealthy):     "too few of the codes that this route brings are used",
+	string(routing.LowerPriority): "a route of a higher rank could be used",
+	string(routing.NotDrawn):      "of several routes of one rank, chance picked another",
+}
+
+var statuses = map[string]string{
+	"queued":    "waits to be sent",
+	"sent":      "a carrier took it",
+	"delivered": "the carrier says that it arrived",
+	"failed":    "was not sent",
+	"expired":   "was not sent in time",
+	"unknown":   "nobody knows what became of it",
+	"accepted":  "the carrier has it",
+}
+
+// failures are the reasons that are not plain; all others are shown as they are.
+var failures = map[string]string{
+	"opted_out":   "the phone replied STOP",
+	"unreachable": "the phone cannot be reached",
+	"filtered":    "the carrier filtered the text",
+	"throttled":   "the carrier wants fewer messages",
+	"unavailable": "the carrier was not available",
+	"timeout":     "no answer came in time",
+	"canceled":    "the message was canceled",
+}
+
+var breakers = map[string]string{
+	"closed":    "works",
+	"open":      "spared: it failed too often",
+	"half-open": "tried again",
+}
+
+var scopes = map[string]string{
+	fraud.Client.String():   "the whole client",
+	fraud.Exchange.String(): "exchange",
+	fraud.Block.String():    "thousands-block",
+	fraud.Address.String():  "address",
+	fraud.Network.String():  "network",
+	fraud.Device.String():   "device",
+}
+
+var modes = map[string]string{
+	"enforce": "held back",
+	"shadow":  "shadow: decided, but nothing is held back",
+	"off":     "off",
+}
+
+var guardReasons = map[fraud.Reason]string{
+	fraud.ReasonUnverified: "hardly any of the codes were used",
+	fraud.ReasonVolume:     "far more codes than its history tells",
+	fraud.ReasonEnumerated: "more numbers of one thousands-block than coincidence explains",
+	fraud.ReasonAlarm:      "the client as a whole is under attack",
+	fraud.ReasonRelapse:    "it was held back not long ago",
+}
+
+func guardReason(r fraud.Reason) string {
+	if text, ok := guardReasons[r]; ok {
+		return text
+	}
+	return show(string(r))
+}
