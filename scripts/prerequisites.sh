@@ -28,6 +28,9 @@ has_cc() {
 # has_node: the peers of the tests run in Node.js.
 has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
+# has_chromium: the tests of the pages drive it.
+has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+
 # tests ENGINE: CODEWORD_TEST_ENGINES, a list separated by commas, says which
 # engines are tested beside the embedded one; all when it is not set.
 tests() { [[ -z ${CODEWORD_TEST_ENGINES+set} || ,$CODEWORD_TEST_ENGINES, == *,$1,* ]]; }
@@ -40,6 +43,7 @@ has_go || missing+=("Go $MIN_GO or later: https://go.dev/dl/")
 has_cc || packages+=(gcc libc6-dev)
 command -v timeout >/dev/null || packages+=(coreutils)
 has_node || packages+=(nodejs npm)
+has_chromium || packages+=(chromium fonts-dejavu-core)
 command -v promtool >/dev/null || packages+=(prometheus)
 if tests postgres; then has_postgres || packages+=(postgresql); fi
 if tests redis; then has_redis || packages+=(redis-server); fi
@@ -55,6 +59,7 @@ command -v timeout >/dev/null || missing+=("the command timeout (Debian: apt-get
 without="or CODEWORD_TEST_ENGINES=sqlite, to test without"
 if tests postgres; then has_postgres || missing+=("PostgreSQL 15 or later (Debian: apt-get install postgresql), $without"); fi
 if tests redis; then has_redis || missing+=("Redis 7 or Valkey (Debian: apt-get install redis-server), $without"); fi
+has_chromium || missing+=("Chromium, for the tests of the pages (Debian: apt-get install chromium)")
 command -v promtool >/dev/null || missing+=("promtool, which reads the alert rules (Debian: apt-get install prometheus)")
 has_node || missing+=("Node.js 18 or later with npm, for the peers of the tests (Debian: apt-get install nodejs npm)")
 

@@ -81,7 +81,7 @@ type serverFlags struct {
 	MaxConnections   int           `help:"Connections held at once on the public listener." default:"10000"`
 	WebhookAllow     []string      `help:"Addresses or CIDR blocks that webhooks may go to although they are not public." placeholder:"CIDR"`
 	KeepMessages     time.Duration `help:"How long the message log is kept." default:"720h"`
-	KeepEvents       time.Duration `help:"How long the events are kept that say who changed what, and what the service decided." default:"8760h"`
+	KeepEvents       time.Duration `help:"How long the events are kept that say who changed what, and what the service decided." default:"9600h"`
 	DrainTimeout     time.Duration `help:"How long a stopping server may take to finish." default:"20s"`
 	DrainDelay       time.Duration `help:"How long a stopping server still takes requests while /readyz fails, for load balancers to notice." default:"0s"`
 }

@@ -20,6 +20,7 @@ import (
 	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
+	"codeword/internal/server"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -127,7 +128,7 @@ func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
 	return startDev(ctx, cfg, nodeConfig{Out: io.Discard, Flags: serverFlags{
 		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour,
 		Delivery: "on", DeliveryWorkers: 256, MaxQueueAge: time.Minute,
-		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 8760 * time.Hour, DrainTimeout: 20 * time.Second,
+		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 9600 * time.Hour, DrainTimeout: 20 * time.Second,
 	}})
 }
 
@@ -184,7 +185,7 @@ func newDev(ctx context.Context, cfg *DevConfig, nc *nodeConfig) (_ *Dev, err er
 		return nil, err
 	}
 	d := &Dev{unlock: func() {}, done: make(chan struct{})}
-	if d.AdminToken, err = devSecret(nc.Ring, "admin-token"); err != nil {
+	if err := d.identify(nc.Ring); err != nil {
 		return nil, err
 	}
 	// The lock on a database in the directory is taken with the database.
@@ -202,6 +203,7 @@ func newDev(ctx context.Context, cfg *DevConfig, nc *nodeConfig) (_ *Dev, err er
 	if nc.PublicURL == "" {
 		nc.PublicURL = d.URL
 	}
+	nc.Demo = &server.Demo{ClientID: d.TestClientID, ClientSecret: d.TestClientSecret, Inbox: d.AdminURL + "/inbox"}
 	return d, nil
 }
 
@@ -238,58 +240,71 @@ func devSecret(ring *keyring.Ring, name string) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(digest[:]), err
 }
 
-// seedClients makes sure that the test and the live client exist and take the
-// secrets that dev.env tells.
-func (d *Dev) seedClients(ctx context.Context) (err error) {
-	if d.TestClientID, d.TestClientSecret, err = d.seedClient(ctx, false); err != nil {
+// identify tells who there is, which follows from the keyset.
+func (d *Dev) identify(ring *keyring.Ring) (err error) {
+	if d.AdminToken, err = devSecret(ring, "admin-token"); err != nil {
 		return err
 	}
-	d.LiveClientID, d.LiveClientSecret, err = d.seedClient(ctx, true)
+	if d.TestClientID, d.TestClientSecret, err = devClient(ring, false); err != nil {
+		return err
+	}
+	d.LiveClientID, d.LiveClientSecret, err = devClient(ring, true)
 	return err
 }
 
-// seedClient may do so at the same time as another node.
-func (d *Dev) seedClient(ctx context.Context, live bool) (id, secret string, err error) {
-	const tries = 5
-	for range tries {
-		if id, secret, err = d.keepClient(ctx, live); !fault.Is(err, fault.Conflict) {
-			break
-		}
-		if err := d.node.clients.Load(ctx); err != nil {
-			return "", "", err
-		}
-	}
-	return id, secret, err
-}
-
-func (d *Dev) keepClient(ctx context.Context, live bool) (id, secret string, err error) {
-	ring, clients := d.node.cfg.Ring, d.node.clients
+func devClient(ring *keyring.Ring, live bool) (id, secret string, err error) {
 	env := tenant.Env(live)
 	derived, err := devSecret(ring, "client-id-"+env)
 	if err != nil {
 		return "", "", err
 	}
 	id = "client-" + env + "-" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(derived)).String()
-	if secret, err = devSecret(ring, id); err != nil {
-		return "", "", err
+	secret, err = devSecret(ring, id)
+	return id, secret, err
+}
+
+// seedClients makes sure that the test and the live client exist and take the
+// secrets that dev.env tells.
+func (d *Dev) seedClients(ctx context.Context) error {
+	if err := d.seedClient(ctx, d.TestClientID, d.TestClientSecret, false); err != nil {
+		return err
 	}
+	return d.seedClient(ctx, d.LiveClientID, d.LiveClientSecret, true)
+}
+
+// seedClient may do so at the same time as another node.
+func (d *Dev) seedClient(ctx context.Context, id, secret string, live bool) (err error) {
+	const tries = 5
+	for range tries {
+		if err = d.keepClient(ctx, id, secret, live); !fault.Is(err, fault.Conflict) {
+			break
+		}
+		if err := d.node.clients.Load(ctx); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (d *Dev) keepClient(ctx context.Context, id, secret string, live bool) error {
+	clients := d.node.clients
 	if _, err := clients.Authenticate(id, secret); err == nil {
-		return id, secret, nil
+		return nil
 	}
 	kept, err := clients.Keep(id, "secret-dev", secret)
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	// No limit for the whole client, and a guard that only watches, so that a load test
 	// finds the machine's limits.
 	err = clients.Seed(ctx, audit.Service, store.Client{
-		ID: id, Name: "dev " + env, Live: live, CreatedAt: d.node.cfg.Now(), Secrets: []store.Secret{kept},
+		ID: id, Name: "dev " + tenant.Env(live), Live: live, CreatedAt: d.node.cfg.Now(), Secrets: []store.Secret{kept},
 		Settings: []byte(`{"clientRate":{"burst":0,"every":"0s"},"fraudGuard":"shadow"}`),
 	})
 	if err != nil {
-		return "", "", err
+		return err
 	}
-	return id, secret, clients.Load(ctx)
+	return clients.Load(ctx)
 }
 
 // awaitReady waits until the public listener answers that it is ready.
@@ -337,6 +352,7 @@ func (d *Dev) welcome(dir string) string {
 	return fmt.Sprintf(`Codeword is running.
 
   API       %s    documentation at %s/docs
+  Demo      %s/demo    (sign in with a code, and see how it is done)
   Inbox     %s/inbox    (log in with the token below)
   Token     %s
   Settings  %s
@@ -361,7 +377,7 @@ Send a code, read it in the inbox, authenticate:
     -d '{"phoneId": "PHONE_ID", "otp": "CODE"}'
 
 Stop with Ctrl-C.
-`, d.URL, d.URL, d.AdminURL, d.AdminToken, env, env)
+`, d.URL, d.URL, d.URL, d.AdminURL, d.AdminToken, env, env)
 }
 
 // dialable is an address that reaches the listener from this machine.

@@ -92,6 +92,20 @@ func admin(t *testing.T, d *app.Dev, path string) []byte {
 	return raw
 }
 
+func get(t *testing.T, url string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
 // TestDevInProcess runs a whole instance on a clock that the test moves.
 func TestDevInProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
@@ -99,6 +113,9 @@ func TestDevInProcess(t *testing.T) {
 	d, err := startDev(t, dir, c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if status := get(t, d.URL+"/demo"); status != http.StatusOK {
+		t.Errorf("the demo page: %d", status)
 	}
 	live := caller(t, d.URL, d.LiveClientID, d.LiveClientSecret)
 	var code string

@@ -24,6 +24,7 @@ type engine interface {
 	delivery.Queue
 	inbound.ReceiptStore
 	inbound.ProofStore
+	phoneStore
 	messageStore
 	noteStore
 	lineStore
@@ -32,6 +33,12 @@ type engine interface {
 	webhook.Queue
 	sweepStore
 	upkeep
+}
+
+// phoneStore is the store's part of what the owner of a number may ask for.
+type phoneStore interface {
+	ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error)
+	PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.PhoneRecord, error)
 }
 
 // messageStore is the store's part of the inbox and of the operator's message log.

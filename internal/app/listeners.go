@@ -28,6 +28,7 @@ func (n *node) wirePublic() (err error) {
 		Health:         storeHealth{n.store},
 		Callbacks:      n.carriers,
 		Intake:         n.intake,
+		Demo:           n.cfg.Demo,
 		TrustedProxies: proxies,
 		MaxInFlight:    n.cfg.Flags.MaxInFlight,
 		Registry:       n.metrics,

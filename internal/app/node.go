@@ -44,6 +44,8 @@ type nodeConfig struct {
 	Routes []routeSettings
 	// Online is who else the carriers file lets a send ask.
 	Online onlineSettings
+	// Demo switches the demo page on; nil for none.
+	Demo *server.Demo
 	// ProofEndpoints are, in tests, where captchas' tokens are verified; see botproof.
 	ProofEndpoints map[string]string
 	// Out takes what the carrier "log" writes.

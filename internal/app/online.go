@@ -74,11 +74,7 @@ func (o *online) prove(ctx context.Context, in otp.SendRequest) error {
 // lineDigest is the keyed digest under which a number's line type is cached. When the
 // index key is replaced, what was cached is forgotten.
 func lineDigest(ring *keyring.Ring) func(phone.Number) ([16]byte, error) {
-	return func(n phone.Number) (out [16]byte, err error) {
-		digest, err := ring.Index(ring.IndexVersion(), n.AppendE164([]byte("line-type\x00")))
-		copy(out[:], digest[:])
-		return out, err
-	}
+	return func(n phone.Number) ([16]byte, error) { return lineDigestOf(ring, ring.IndexVersion(), n) }
 }
 
 // askBuckets fit what others answer in, and their deadlines.

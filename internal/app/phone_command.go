@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"codeword/api"
+	"codeword/internal/console"
 	"codeword/internal/otp"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -18,6 +19,8 @@ type phoneCommand struct {
 	OptIn   phoneOptIn   `cmd:"" help:"Accept sends to a number that had opted out."`
 	Block   phoneBlock   `cmd:"" help:"Refuse sends to a number for a time."`
 	Unblock phoneUnblock `cmd:"" help:"End a block early."`
+	Export  phoneExport  `cmd:"" help:"Print everything that is kept of a number, as JSON: for its owner."`
+	Erase   phoneErase   `cmd:"" help:"Erase what is kept of a number; an opt-out stays."`
 }
 
 // phoneFlags name one number of one client.
@@ -79,4 +82,52 @@ type phoneUnblock struct{ phoneFlags }
 // Run ends the block.
 func (c *phoneUnblock) Run(ctx context.Context, s streams) error {
 	return c.mark(ctx, s, store.Mark{BlockedUntil: new(time.Time{})}, "is not blocked any more")
+}
+
+// keptFlags name one number of one client, to read or erase what is kept of it.
+type keptFlags struct {
+	storeFlags
+	Client string `required:"" help:"Id of the client whose phone it is." placeholder:"ID"`
+	Phone  string `arg:"" help:"Number in E.164, or the phone's id." name:"number-or-id"`
+}
+
+// do opens the data, beside a running server or without one.
+func (f *keptFlags) do(ctx context.Context, s streams, do func(*phoneKeeper, *ledger) error) error {
+	return f.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
+		keeper := &phoneKeeper{
+			store: l.store, clients: l.clients, ring: l.ring, audit: l.audit, now: time.Now,
+			otp: otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now}),
+		}
+		err := do(keeper, l)
+		if errors.Is(err, console.ErrNoClient) || errors.Is(err, console.ErrNoPhone) {
+			return asUsage(err)
+		}
+		return usageUnlessStore(err)
+	})
+}
+
+type phoneExport struct{ keptFlags }
+
+// Run prints what is kept.
+func (c *phoneExport) Run(ctx context.Context, s streams) error {
+	return c.do(ctx, s, func(k *phoneKeeper, l *ledger) error {
+		doc, err := k.Export(ctx, l.actor, c.Client, c.Phone)
+		if err != nil {
+			return err
+		}
+		return printJSON(s.out, doc)
+	})
+}
+
+type phoneErase struct{ keptFlags }
+
+// Run erases what is kept, and prints what that was.
+func (c *phoneErase) Run(ctx context.Context, s streams) error {
+	return c.do(ctx, s, func(k *phoneKeeper, l *ledger) error {
+		done, err := k.Erase(ctx, l.actor, c.Client, c.Phone)
+		if err != nil {
+			return err
+		}
+		return printJSON(s.out, done)
+	})
 }

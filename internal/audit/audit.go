@@ -66,6 +66,18 @@ const (
 	Unknown = "unknown"
 )
 
+// Done is the outcome of a change that has something to tell.
+const Done = "done"
+
+// Success is the Data of the second entry, of the same kind, that follows the entry of
+// a change that has something to tell: what was done is known only then.
+type Success struct {
+	// Entry is the id of the entry that it is about.
+	Entry   string `json:"entry"`
+	Outcome string `json:"outcome"`
+	Result  any    `json:"result"`
+}
+
 // Failure is the Data of the second entry, of the same kind, that follows the entry
 // of a change that did not succeed.
 type Failure struct {
@@ -81,20 +93,32 @@ const tellTimeout = 5 * time.Second
 // change is not called. When change fails, a Failure follows; that this could not be
 // written either is joined to the error.
 func (t *Trail) Record(ctx context.Context, e Entry, change func() error) error {
+	return t.RecordTold(ctx, e, func() (any, error) { return nil, change() })
+}
+
+// RecordTold is Record for a change that has something to tell: a Success with it
+// follows. That this could not be written is an error, although the change was made; who
+// calls may repeat it.
+func (t *Trail) RecordTold(ctx context.Context, e Entry, change func() (result any, err error)) error {
 	entry, err := t.write(ctx, e)
 	if err != nil {
 		return err
 	}
-	err = change()
-	if err == nil {
-		if t.Made != nil {
-			t.Made(ctx, &entry)
-		}
+	result, err := change()
+	if err == nil && t.Made != nil {
+		t.Made(ctx, &entry)
+	}
+	if err == nil && result == nil {
 		return nil
 	}
 	id := entry.ID
 	tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
 	defer cancel()
+	if err == nil {
+		e.Data = Success{Entry: id.String(), Outcome: Done, Result: result}
+		_, err = t.write(tell, e)
+		return err
+	}
 	e.Data = Failure{Entry: id.String(), Outcome: outcome(err)}
 	if _, wrong := t.write(tell, e); wrong != nil {
 		return errors.Join(err, fmt.Errorf("entry %s stands nevertheless: %w", id, wrong))

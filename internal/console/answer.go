@@ -21,6 +21,7 @@ const (
 	codeInvalidLimit     api.Code = "INVALID_LIMIT"
 	codeInvalidParameter api.Code = "INVALID_PARAMETER"
 	codeNotFoundMessage  api.Code = "NOT_FOUND_MESSAGE"
+	codeNotFoundPhone    api.Code = "NOT_FOUND_PHONE"
 )
 
 func writeJSON(w http.ResponseWriter, status int, document any) {

@@ -76,6 +76,8 @@ type Config struct {
 	Messages Messages
 	// Events reads what was recorded; nil for nothing.
 	Events Events
+	// Phones does what owners of numbers ask for; nil for nothing.
+	Phones Phones
 	// Routes tells the routes and how they fare; nil for none.
 	Routes func() []RouteView
 	// Guard tells what is held back and spent; nil for nothing.

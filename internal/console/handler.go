@@ -18,6 +18,7 @@ func (c *Console) Handler() http.Handler {
 	c.handleViews(mux)
 	c.handleGuard(mux)
 	c.handleClients(mux)
+	c.handlePhones(mux)
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
 	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
 	for path, h := range map[string]http.HandlerFunc{

@@ -267,6 +267,9 @@ func (s *Service) start(in SendRequest, number phone.Number, now time.Time) (sto
 		Message:     store.NewMessageID(),
 		Locale:      c.Texts.Locale(in.AcceptLanguage),
 	}
+	if len(ids) > 1 {
+		out.Seal = func(id store.PhoneID) ([]byte, error) { return s.sealNumber(number, id) }
+	}
 	if in.Principal != nil {
 		out.Challenge.Binding, out.User = in.Principal.Binding(), in.Principal.UserID()
 	}

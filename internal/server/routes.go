@@ -24,7 +24,7 @@ type endpoint struct {
 // endpoints is the route table. A GET serves HEAD as well.
 func (s *Server) endpoints() []endpoint {
 	docs := s.docs()
-	return []endpoint{
+	return append(s.demo(), []endpoint{
 		{http.MethodPost, api.PathSend, s.send()},
 		{http.MethodPost, api.PathAuthenticate, s.authenticate()},
 		{http.MethodGet, api.PathSession, s.getSession()},
@@ -37,7 +37,7 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodPost, api.PathCarrierEvents, s.carrierEvents()},
 		{http.MethodGet, api.PathDocs, docs},
 		{http.MethodGet, api.PathDocs + "/", docs},
-	}
+	}...)
 }
 
 // route is everything that is served at one path.

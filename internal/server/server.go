@@ -86,6 +86,8 @@ type Config struct {
 	// Callbacks and Intake serve the callbacks of carriers; nil for none.
 	Callbacks Callbacks
 	Intake    Intake
+	// Demo switches the demo page on; nil for none.
+	Demo *Demo
 	// TrustedProxies are the peers whose X-Forwarded-For is believed. With none
 	// the header is ignored, since callers could write it themselves.
 	TrustedProxies []netip.Prefix

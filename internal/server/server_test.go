@@ -29,6 +29,7 @@ const (
 	testID     = "client-test"
 	testSecret = "a-secret-that-must-not-leak"
 	strictID   = "client-strict" // requires a bearer
+	liveID     = "client-live"
 	goodToken  = "good.session.token"
 	dueToken   = "due.session.token"
 	alienToken = "alien.issuer.token"
@@ -142,10 +143,10 @@ func (f *fakeSessions) OpenIDConfiguration() []byte {
 type fakeClients struct{}
 
 func (fakeClients) Authenticate(id, secret string) (*tenant.Client, error) {
-	if (id != testID && id != strictID) || secret != testSecret {
+	if (id != testID && id != strictID && id != liveID) || secret != testSecret {
 		return nil, fault.New(fault.InvalidCredentials, "unknown client or wrong secret")
 	}
-	c := &tenant.Client{ID: id, Settings: tenant.Defaults()}
+	c := &tenant.Client{ID: id, Live: id == liveID, Settings: tenant.Defaults()}
 	c.Settings.RequireAuthorization = id == strictID
 	return c, nil
 }

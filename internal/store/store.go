@@ -79,6 +79,9 @@ type Start struct {
 	Former []PhoneID
 	// Sealed is the number, encrypted; stored when the phone is new.
 	Sealed []byte
+	// Seal encrypts it for one of the Former ids, under which a phone that was erased
+	// may be known; nil where Sealed will do.
+	Seal func(PhoneID) ([]byte, error)
 	// Challenge is started unless one with the same binding lives; then that
 	// one is sent again, unchanged. Without a binding, from a device that the phone
 	// knows, it is bound to the device.
@@ -105,6 +108,14 @@ type Start struct {
 	PhoneLimits *PhoneLimits
 	// Idempotency is nil when the caller gave no key.
 	Idempotency *Idempotency
+}
+
+// SealedFor is the number, encrypted for one of the phone's ids.
+func (s *Start) SealedFor(id PhoneID) ([]byte, error) {
+	if id == s.Phone || s.Seal == nil {
+		return s.Sealed, nil
+	}
+	return s.Seal(id)
 }
 
 // Started is what a Start did.

@@ -23,8 +23,11 @@ type Phone struct {
 	OptedOut bool
 	// Blocked is until when no message may go there.
 	Blocked time.Time
-	User    store.UserID
-	HasUser bool
+	// ErasedAt is when the phone was erased, so that little but its id is there; zero
+	// for one that was not, or that was sent to since.
+	ErasedAt time.Time
+	User     store.UserID
+	HasUser  bool
 	// Budget is that of the open lane, Lanes are those of the others.
 	Budget
 	Lanes Lanes

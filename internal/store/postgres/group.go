@@ -55,7 +55,7 @@ type (
 		intent.Phone
 		client         int64
 		sent, verified time.Time
-		// sealed and created are for a phone that is not stored yet.
+		// sealed and created are for a phone that is not stored yet, or was erased.
 		sealed        []byte
 		created       time.Time
 		stored, dirty bool
@@ -116,7 +116,7 @@ const (
 		FROM sessions WHERE session_id = $1 FOR NO KEY UPDATE`
 	lockKey   = `SELECT body, phone_id, expires_at FROM idempotency WHERE idempotency_key = $1 FOR NO KEY UPDATE`
 	lockPhone = `SELECT client_no, opted_out_at, blocked_until, user_id, verified_at, burst_tat, day_log, failure_log, last_message, last_send_at, challenges,
-			lanes, devices
+			lanes, devices, octet_length(sealed) = 0
 		FROM phones WHERE phone_id = $1 FOR NO KEY UPDATE`
 	readUser  = `SELECT client_no, phone_id FROM users WHERE user_id = $1`
 	lockLimit = `SELECT tat FROM limits WHERE limit_key = $1 FOR NO KEY UPDATE`
@@ -167,6 +167,16 @@ func (p *phoneRow) scan(c row) {
 	p.Day, p.Failures, p.LastMessage = c.bytes(6), c.bytes(7), c.bytes(8)
 	p.sent = c.time(9)
 	p.Challenges, p.Lanes, p.Devices = c.bytes(10), c.bytes(11), store.Devices(c.bytes(12))
+	if c.bool(13) {
+		p.ErasedAt = p.sent
+	}
+}
+
+// restore has the number of a phone that was erased stored again.
+func (p *phoneRow) restore(sealed []byte, now time.Time) {
+	if !p.ErasedAt.IsZero() {
+		p.sealed, p.created, p.ErasedAt, p.dirty = notNull(sealed), now, time.Time{}, true
+	}
 }
 
 // phone is a phone as the client sees it: another client's is not known.
@@ -250,6 +260,9 @@ func (p *phoneRow) write(t *tx) {
 	switch {
 	case !p.dirty:
 	case p.stored:
+		if p.sealed != nil {
+			t.exec(`UPDATE phones SET sealed = $2, created_at = $3 WHERE phone_id = $1`, [16]byte(p.ID), p.sealed, micros(p.created))
+		}
 		t.exec(`UPDATE phones SET user_id = $2, verified_at = $3, burst_tat = $4, day_log = $5, failure_log = $6, last_message = $7,
 				last_send_at = $8, challenges = $9, challenges_until = $10, lanes = $11, devices = $12 WHERE phone_id = $1`,
 			[16]byte(p.ID), user, micros(p.verified), micros(p.Burst), bytesOrNull(p.Day), bytesOrNull(p.Failures), idOrNull(p.LastMessage),

@@ -1,6 +1,11 @@
 package postgres
 
-import "codeword/internal/store"
+import (
+	"time"
+
+	"codeword/internal/store"
+	"codeword/internal/store/intent"
+)
 
 // intake is a batch of accepted messages on its way into the log. As a send does,
 // it locks phones, ascending, and then adds messages.
@@ -25,6 +30,8 @@ type (
 	chained struct {
 		known bool
 		last  [16]byte
+		// erased is as in intent.Phone.
+		erased time.Time
 		// first and newest are what the batch adds; nil for nothing.
 		first, newest *entry
 	}
@@ -48,8 +55,8 @@ func (in *intake) read(t *tx) {
 	phones, _, _ := span(sorted(in.phones, byID))
 	t.each(func(c row) {
 		p := in.phones[c.id(0)]
-		p.known, p.last = true, c.id(1)
-	}, `SELECT p.phone_id, p.last_message FROM unnest($1::uuid[]) AS u(phone_id) JOIN phones p ON p.phone_id = u.phone_id
+		p.known, p.last, p.erased = true, c.id(1), c.time(2)
+	}, `SELECT p.phone_id, p.last_message, CASE WHEN octet_length(p.sealed) = 0 THEN p.last_send_at ELSE 0 END FROM unnest($1::uuid[]) AS u(phone_id) JOIN phones p ON p.phone_id = u.phone_id
 		ORDER BY p.phone_id FOR NO KEY UPDATE OF p`, phones)
 	all, lowest, highest := span(in.ids)
 	t.each(func(c row) { in.stored[c.id(0)] = true }, `SELECT message_id FROM messages WHERE `+theseMessages, all, lowest, highest)
@@ -64,6 +71,9 @@ func (in *intake) chain() {
 		}
 		in.stored[e.ID] = true
 		p := in.phones[e.Phone]
+		if intent.Late(p.erased, e.CreatedAt) {
+			continue
+		}
 		e.previous = p.last
 		in.fresh = append(in.fresh, e)
 		p.last, p.newest = e.ID, &in.fresh[len(in.fresh)-1]
@@ -86,6 +96,9 @@ func (in *intake) write(t *tx) {
 			continue
 		}
 		to := &changed
+		if !p.erased.IsZero() {
+			t.exec(`UPDATE phones SET sealed = $2, created_at = $3 WHERE phone_id = $1`, [16]byte(id), notNull(p.first.Sealed), micros(p.first.CreatedAt))
+		}
 		if !p.known {
 			to = &made
 			made.clients = append(made.clients, p.first.client)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"codeword/internal/store"
+	"codeword/internal/store/intent"
 )
 
 // ownOp is a phone on its way to its user.
@@ -40,8 +41,13 @@ func (o *ownOp) decide(r *rows) (err error) {
 	if p.foreign(o.client) {
 		return errForeign
 	}
+	if intent.Late(p.ErasedAt, o.in.Now) {
+		return intent.ErrLate()
+	}
 	if o.out, err = r.own(o.client, p, o.in); err == nil && !p.Known {
 		p.Known, p.client, p.sealed, p.created = true, o.client, notNull(o.in.Sealed), o.in.Now
+	} else if err == nil {
+		p.restore(o.in.Sealed, o.in.Now)
 	}
 	return err
 }

@@ -68,6 +68,13 @@ func (o *startOp) decide(r *rows) (err error) {
 	if !p.Known {
 		p.Known, p.client, p.sealed, p.created = true, o.client, in.Sealed, in.Now
 	}
+	if !p.ErasedAt.IsZero() {
+		sealed, err := in.SealedFor(p.ID)
+		if err != nil {
+			return err
+		}
+		p.restore(sealed, in.Now)
+	}
 	p.sent, p.dirty = in.Now, true
 	r.messages = append(r.messages, newMessage{client: o.client, in: in, to: p.ID, sent: sent})
 	for i := range in.Charges {

@@ -124,6 +124,14 @@ var sweepTables = [...]sweepTable{
 			WHERE phone_id = ANY($1) AND ` + forgettable + ` FOR UPDATE SKIP LOCKED) RETURNING phone_id`,
 	},
 	{
+		// What limits have counted for a phone that stays, once it counts no more.
+		keys: uuidKey,
+		scan: `SELECT phone_id, ` + countless + ` FROM phones
+			WHERE phone_id > $1 AND $3::bigint IS NOT NULL ORDER BY phone_id LIMIT $4`,
+		remove: `UPDATE phones SET day_log = NULL, failure_log = NULL, lanes = NULL WHERE phone_id IN (SELECT phone_id FROM phones
+			WHERE phone_id = ANY($1) AND ` + countless + ` AND $3::bigint IS NOT NULL FOR UPDATE SKIP LOCKED) RETURNING phone_id`,
+	},
+	{
 		keys: numberKey,
 		scan: `SELECT note_no, ends_at <= $2 FROM notes
 			WHERE note_no > $1 AND $3::bigint IS NOT NULL ORDER BY note_no LIMIT $4`,
@@ -158,10 +166,15 @@ var sweepTables = [...]sweepTable{
 func oldestMessage(in *store.Sweep) time.Time { return in.Now.Add(-max(in.KeepMessages, leastKept)) }
 
 const (
-	forgettable = `last_send_at <= $3 AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= $2`
 	// leastKept is how long a phone's row stays whatever the retention is: it holds
-	// the logs of limits over a day.
-	leastKept = 25 * time.Hour
+	// the logs of limits over a day. uncounted is when the last send was that they
+	// may count.
+	leastKept = store.LimitsKept
+	uncounted = `$2::bigint - 90000000000`
+	// An erased phone's last send is its erasure.
+	forgettable = `(last_send_at <= $3 OR octet_length(sealed) = 0 AND last_send_at <= ` + uncounted + `)
+		AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= $2`
+	countless = `last_send_at <= ` + uncounted + ` AND (day_log IS NOT NULL OR failure_log IS NOT NULL OR lanes IS NOT NULL)`
 	// earlyKept is how long, in microseconds, a receipt waits for its outcome: a day.
 	earlyKept = "86400000000"
 )

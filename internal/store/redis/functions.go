@@ -20,7 +20,7 @@ import (
 //go:embed library.lua
 var library string
 
-const libraryPrefix = "codeword_v2_"
+const libraryPrefix = "codeword_v3_"
 
 // invocation is one call of a function.
 type invocation struct {
@@ -31,7 +31,7 @@ type invocation struct {
 
 // reading are the functions that change nothing that must be kept.
 var reading = map[string]bool{
-	"known": true, "holds": true, "uses": true, "session_get": true, "backlog": true, "passed": true, "collect": true, "fence": true,
+	"known": true, "holds": true, "uses": true, "session_get": true, "backlog": true, "passed": true, "record": true, "collect": true, "fence": true,
 	// A note is put again before long, and a fact can be asked for again.
 	"notes_put": true, "notes_get": true, "line_put": true, "line_get": true,
 }

@@ -1,4 +1,4 @@
-#!lua name=codeword_v2
+#!lua name=codeword_v3
 
 -- All that happens to one key, or to the keys of one phone, in one step each. Times
 -- are Unix microseconds, always the caller's; limits are in nanoseconds and count
@@ -435,6 +435,60 @@ local function own(keys, args)
   return 1
 end
 
+-- erase forgets a phone but for the failures that may count for so long, and the guesses
+-- that are being judged, which may become some. It tells how many challenges and how
+-- many failures there were.
+local function erase(keys, args)
+  local now, period = numbers(args, 1, 2)
+  local p = load(keys[1])
+  if not p then return { 0, 0 } end
+  prune(p, now)
+  local left, challenges, kept = unknown(), 0, 0
+  for _, c in ipairs(p.c) do challenges = challenges + 1 - c[RETIRED] end
+  local function keep(name, from)
+    local x, t = live(now, from.x, period), live(now, from.t, period)
+    if #x + #t == 0 then return end
+    local b = budget(left, name)
+    b.x, b.t, kept = x, t, kept + #x + #t
+  end
+  keep('open', p)
+  for name, b in pairs(p.m) do keep(name, b) end
+  left.u = p.u
+  if kept > 0 then
+    redis.call('SET', keys[1], cmsgpack.pack(left), 'KEEPTTL')
+  else
+    redis.call('DEL', keys[1])
+  end
+  return { challenges, kept }
+end
+
+-- recorded tells what is kept of a phone: nothing, or the sealed number, the live
+-- challenges, and of each lane its name, its burst's arrival time, and the times of sends
+-- and of failures in milliseconds.
+local function recorded(keys, args)
+  local now = tonumber(args[1])
+  local p = load(keys[1])
+  if not p then return {} end
+  prune(p, now)
+  local challenges, lanes = {}, {}
+  for _, c in ipairs(p.c) do
+    if c[RETIRED] == 0 then challenges[#challenges + 1] = told(c) end
+  end
+  local function ints(log)
+    local out = {}
+    for i, at in ipairs(log) do out[i] = int(at) end
+    return out
+  end
+  local function tell(name, l)
+    lanes[#lanes + 1] = { name, int(l.b), ints(l.d), ints(failures(l)) }
+  end
+  tell('open', p)
+  for _, name in ipairs({ 'bound', 'known' }) do
+    if p.m[name] then tell(name, p.m[name]) end
+  end
+  return { p.s or '', challenges, lanes }
+end
+
 -- known tells whether a phone was sent to lately.
 local function known(keys) return redis.call('EXISTS', keys[1]) end
 
@@ -501,6 +555,21 @@ local function session_touch(keys, args)
 end
 
 local function session_revoke(keys) return redis.call('DEL', keys[1]) end
+
+-- session_erase ends a session, of whichever life, if it is a client's with one of those
+-- phones that was created until then.
+local function session_erase(keys, args)
+  local raw = redis.call('GET', keys[1])
+  local s = raw and cmsgpack.unpack(raw)
+  if not s or s[3] ~= args[1] or tonumber(s[8]) > tonumber(args[2]) then return 0 end
+  for i = 3, #args do
+    if s[5] == args[i] then return redis.call('DEL', keys[1]) end
+  end
+  return 0
+end
+
+-- drop removes what one key holds.
+local function drop(keys) return redis.call('DEL', keys[1]) end
 
 -- passed tells whether a stream has nothing left that was there when its newest entry
 -- was asked for, with an empty id: {1 or 0, that entry's id}.
@@ -625,7 +694,7 @@ local function backlog(keys)
 end
 
 local function register(name, f, flags)
-  redis.register_function({ function_name = 'codeword_v2_' .. name, callback = f, flags = flags })
+  redis.register_function({ function_name = 'codeword_v3_' .. name, callback = f, flags = flags })
 end
 
 register('charge', charge)
@@ -636,6 +705,8 @@ register('start', start)
 register('ticket', ticket)
 register('settle', settle, { 'allow-oom' })
 register('own', own, { 'allow-oom' })
+register('erase', erase, { 'allow-oom' })
+register('record', recorded, { 'no-writes' })
 register('known', known, { 'no-writes' })
 register('holds', holds, { 'no-writes' })
 register('uses', uses, { 'no-writes' })
@@ -644,6 +715,8 @@ register('session_put', session_put)
 register('session_upgrade', session_upgrade)
 register('session_touch', session_touch)
 register('session_revoke', session_revoke, { 'allow-oom' })
+register('session_erase', session_erase, { 'allow-oom' })
+register('drop', drop, { 'allow-oom' })
 register('notes_put', notes_put)
 register('notes_get', notes_get, { 'no-writes' })
 register('line_put', line_put)

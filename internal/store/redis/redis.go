@@ -36,6 +36,8 @@ type Ledger interface {
 	OwnPhone(ctx context.Context, in store.Own) (store.UserID, error)
 	QueueMessages(ctx context.Context, accepted []store.Accepted) error
 	MarkPhone(ctx context.Context, in store.PhoneMark) error
+	ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error)
+	PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.PhoneRecord, error)
 
 	SigningKeys(ctx context.Context) ([]store.SigningKey, error)
 	AddSigningKey(ctx context.Context, key store.SigningKey, after string) error

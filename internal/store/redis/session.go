@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"codeword/internal/store"
 	"codeword/internal/store/intent"
 )
@@ -16,11 +18,20 @@ func (s *Store) Session(ctx context.Context, now time.Time, id store.SessionID) 
 	if err != nil {
 		return store.Session{}, err
 	}
-	const fields = 10
-	if len(got) < fields {
+	out, alive := readSession(id, got)
+	if !alive {
 		return store.Session{}, intent.Gone()
 	}
-	out := store.Session{
+	return out, nil
+}
+
+// readSession reads the answer of "session_get".
+func readSession(id store.SessionID, got []rueidis.RedisMessage) (out store.Session, alive bool) {
+	const fields = 10
+	if len(got) < fields {
+		return out, false
+	}
+	out = store.Session{
 		ID:        id,
 		ExpiresAt: store.FromMicros(integer(got[1])),
 		Client:    text(got[2]),
@@ -32,7 +43,7 @@ func (s *Store) Session(ctx context.Context, now time.Time, id store.SessionID) 
 	}
 	copy(out.User[:], text(got[3]))
 	copy(out.Phone[:], text(got[4]))
-	return out, nil
+	return out, true
 }
 
 // TouchSession extends a live session to expires; it never shortens one, and a

@@ -184,7 +184,11 @@ func (s *sending) decide(ctx context.Context) (out store.Started, keep bool, err
 		return out, false, marked
 	}
 	dry := marked != nil || s.refusal != nil
-	message, err := s.store.invoke(ctx, s.start(dry))
+	sealed, err := s.in.SealedFor(s.facts.ID)
+	if err != nil {
+		return out, false, err
+	}
+	message, err := s.store.invoke(ctx, s.start(dry, sealed))
 	if err != nil {
 		_, answered := rueidis.IsRedisErr(errors.Unwrap(err)) // then nothing was done
 		return out, !dry && !answered, err
@@ -228,7 +232,7 @@ func (s *sending) refuse(limit string, wait int64) error {
 }
 
 // start is the step on the phone, in the order of its arguments.
-func (s *sending) start(dry bool) invocation {
+func (s *sending) start(dry bool, sealed []byte) invocation {
 	in, id := s.in, s.facts.ID
 	ch := &in.Challenge
 	keys := []string{s.store.phoneKey(in.Client, id), s.store.streamKey(phonePart(id))}
@@ -241,7 +245,7 @@ func (s *sending) start(dry bool) invocation {
 		s.now, flag(dry), flag(in.PhoneLimits != nil),
 		strconv.FormatUint(uint64(ch.KeyVersion), 10), strconv.Itoa(ch.Digits), micros(ch.CreatedAt), micros(ch.ExpiresAt),
 		strconv.Itoa(in.MaxAttempts), strconv.Itoa(ch.Attempts), string(ch.ID[:]), string(ch.Binding), body, until,
-		in.Client, string(id[:]), string(in.Sealed), string(in.Message[:]), in.Locale,
+		in.Client, string(id[:]), string(sealed), string(in.Message[:]), in.Locale,
 		someone(in.User), someone(in.Device), someone(s.facts.User), string(s.facts.Devices),
 	}
 	if l := in.PhoneLimits; l != nil {

@@ -72,9 +72,15 @@ func (t *tx) ownAlone(client int64, in *store.Own) (store.UserID, error) {
 	if err != nil {
 		return store.UserID{}, err
 	}
+	if intent.Late(p.ErasedAt, in.Now) {
+		return store.UserID{}, intent.ErrLate()
+	}
 	owner, first, refusal := p.Owner(in.User, in.Known, other)
 	if refusal != nil {
 		return owner, refusal
+	}
+	if err := t.restore(&p, in.Sealed, in.Now); err != nil {
+		return owner, err
 	}
 	changed := p.Remember(in.Device)
 	if !first && changed {
@@ -136,6 +142,12 @@ func (t *tx) accept(client int64, a *store.Accepted) error {
 	}
 	p, err := t.phone(client, a.Phone)
 	if err != nil {
+		return err
+	}
+	if intent.Late(p.ErasedAt, a.CreatedAt) {
+		return nil
+	}
+	if err := t.restore(&p, a.Sealed, a.CreatedAt); err != nil {
 		return err
 	}
 	in := store.Start{Now: a.CreatedAt, Message: a.ID, Locale: a.Locale}

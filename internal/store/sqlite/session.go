@@ -15,29 +15,36 @@ import (
 // unknown, revoked or past its idle time.
 func (s *Store) Session(ctx context.Context, now time.Time, id store.SessionID) (store.Session, error) {
 	var out store.Session
-	err := s.read(ctx, func(conn *sqlite.Conn) error {
-		found, err := prepare(conn, `SELECT c.client_id, s.user_id, s.phone_id, s.amr, s.auth_time, s.created_at, s.expires_at, s.issuer, s.subject
-			FROM sessions s JOIN clients c USING (client_no) WHERE s.session_id = ? AND s.expires_at > ?`).
-			blob(id[:]).time(now).one(func(st *sqlite.Stmt) {
-			out = store.Session{
-				ID:        id,
-				Client:    st.ColumnText(0),
-				User:      columnID(st, 1),
-				Phone:     columnID(st, 2),
-				AMR:       strings.Fields(st.ColumnText(3)),
-				AuthTime:  columnTime(st, 4),
-				CreatedAt: columnTime(st, 5),
-				ExpiresAt: columnTime(st, 6),
-				Issuer:    st.ColumnText(7),
-				Subject:   st.ColumnText(8),
-			}
-		})
+	err := s.read(ctx, func(conn *sqlite.Conn) (err error) {
+		var found bool
+		out, found, err = sessionByID(conn, now, id)
 		if err == nil && !found {
 			return fault.New(fault.InvalidAuthorization, "session is gone")
 		}
 		return err
 	})
 	return out, err
+}
+
+// sessionByID reads a session, if it lives.
+func sessionByID(conn *sqlite.Conn, now time.Time, id store.SessionID) (out store.Session, found bool, err error) {
+	found, err = prepare(conn, `SELECT c.client_id, s.user_id, s.phone_id, s.amr, s.auth_time, s.created_at, s.expires_at, s.issuer, s.subject
+		FROM sessions s JOIN clients c USING (client_no) WHERE s.session_id = ? AND s.expires_at > ?`).
+		blob(id[:]).time(now).one(func(st *sqlite.Stmt) {
+		out = store.Session{
+			ID:        id,
+			Client:    st.ColumnText(0),
+			User:      columnID(st, 1),
+			Phone:     columnID(st, 2),
+			AMR:       strings.Fields(st.ColumnText(3)),
+			AuthTime:  columnTime(st, 4),
+			CreatedAt: columnTime(st, 5),
+			ExpiresAt: columnTime(st, 6),
+			Issuer:    st.ColumnText(7),
+			Subject:   st.ColumnText(8),
+		}
+	})
+	return out, found, err
 }
 
 // TouchSession extends a live session to expires; it never shortens one, and a

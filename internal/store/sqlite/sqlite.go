@@ -174,6 +174,8 @@ func open(cfg Config, write bool) (*sqlite.Conn, error) {
 	if write {
 		pragmas = append(pragmas,
 			"PRAGMA cache_size = -32768",
+			// What is deleted or replaced is overwritten where that costs no page more.
+			"PRAGMA secure_delete = FAST",
 			// Pages of an open transaction stay in memory. Spilled ones would be
 			// gathered by the VFS and could outlive a rollback (walvfs.go).
 			"PRAGMA cache_spill = OFF",

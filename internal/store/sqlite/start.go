@@ -96,7 +96,8 @@ func (t *tx) findPhone(client int64, primary store.PhoneID, formerIDs []store.Ph
 
 func (t *tx) phone(client int64, id store.PhoneID) (intent.Phone, error) {
 	p := intent.Phone{ID: id}
-	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message, challenges, blocked_until, lanes, devices
+	found, err := prepare(t.conn, `SELECT opted_out_at, user_id, burst_tat, day_log, failure_log, last_message, challenges, blocked_until, lanes, devices,
+			CASE WHEN length(sealed) = 0 THEN last_send_at ELSE 0 END
 		FROM phones WHERE phone_id = ? AND client_no = ?`).blob(id[:]).int(client).
 		one(func(s *sqlite.Stmt) {
 			p.OptedOut = s.ColumnInt64(0) != 0
@@ -110,6 +111,7 @@ func (t *tx) phone(client int64, id store.PhoneID) (intent.Phone, error) {
 			p.Blocked = columnTime(s, 7)
 			p.Lanes = columnBlob(s, 8)
 			p.Devices = store.Devices(columnBlob(s, 9))
+			p.ErasedAt = columnTime(s, 10)
 		})
 	p.Known = found
 	return p, err
@@ -127,6 +129,15 @@ func (t *tx) insertMessage(client int64, in *store.Start, phone store.PhoneID, s
 }
 
 func (t *tx) savePhone(client int64, in *store.Start, p *intent.Phone) error {
+	if !p.ErasedAt.IsZero() {
+		sealed, err := in.SealedFor(p.ID)
+		if err == nil {
+			err = t.restore(p, sealed, in.Now)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if p.Known {
 		return prepare(t.conn, `UPDATE phones SET burst_tat = ?, day_log = ?, lanes = ?, last_message = ?, last_send_at = ?, challenges = ?, challenges_until = ?
 			WHERE phone_id = ?`).time(p.Burst).blobOrNull(p.Day).blobOrNull(p.Lanes).blob(in.Message[:]).time(in.Now).

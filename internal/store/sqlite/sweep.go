@@ -77,10 +77,15 @@ var sweepTables = [...]sweepTable{
 	{
 		// A phone that nobody verified, and that neither opted out nor is
 		// blocked, is forgotten with its last message.
-		scan: `SELECT phone_id, last_send_at <= ?3 AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= ?2 FROM phones
+		scan: `SELECT phone_id, ` + forgettable + ` FROM phones
 			WHERE phone_id > ?1 ORDER BY phone_id LIMIT ?4`,
-		remove: `DELETE FROM phones WHERE phone_id = ?1
-			AND last_send_at <= ?3 AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= ?2`,
+		remove: `DELETE FROM phones WHERE phone_id = ?1 AND ` + forgettable,
+	},
+	{
+		// What limits have counted for a phone that stays, once it counts no more.
+		scan: `SELECT phone_id, ` + countless + ` FROM phones
+			WHERE phone_id > ?1 AND ?3 = ?3 ORDER BY phone_id LIMIT ?4`,
+		remove: `UPDATE phones SET day_log = NULL, failure_log = NULL, lanes = NULL WHERE phone_id = ?1 AND ` + countless + ` AND ?3 = ?3`,
 	},
 	{
 		scan: `SELECT CAST(note_no AS BLOB), ends_at <= ?2 FROM notes
@@ -110,9 +115,17 @@ var sweepTables = [...]sweepTable{
 // oldestMessage is when the oldest message was accepted that is still kept.
 func oldestMessage(in *store.Sweep) time.Time { return in.Now.Add(-max(in.KeepMessages, leastKept)) }
 
-// leastKept is how long a phone's row stays whatever the retention is: it holds
-// the logs of limits over a day.
-const leastKept = 25 * time.Hour
+const (
+	// leastKept is how long a phone's row stays whatever the retention is: it holds
+	// the logs of limits over a day. uncounted is when the last send was that they
+	// may count.
+	leastKept = store.LimitsKept
+	uncounted = `?2 - 90000000000`
+	// An erased phone's last send is its erasure.
+	forgettable = `(last_send_at <= ?3 OR length(sealed) = 0 AND last_send_at <= ` + uncounted + `)
+		AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= ?2`
+	countless = `last_send_at <= ` + uncounted + ` AND (day_log IS NOT NULL OR failure_log IS NOT NULL OR lanes IS NOT NULL)`
+)
 
 // earlyKept is how long, in microseconds, a receipt waits for its outcome: a day.
 const earlyKept = "86400000000"

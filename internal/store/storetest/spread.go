@@ -33,6 +33,14 @@ func (s *spread) MarkPhone(ctx context.Context, in store.PhoneMark) error {
 	return s.next().MarkPhone(ctx, in)
 }
 
+func (s *spread) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error) {
+	return s.next().ErasePhone(ctx, in)
+}
+
+func (s *spread) PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.PhoneRecord, error) {
+	return s.next().PhoneRecord(ctx, in)
+}
+
 func (s *spread) Session(ctx context.Context, now time.Time, id store.SessionID) (store.Session, error) {
 	return s.next().Session(ctx, now, id)
 }

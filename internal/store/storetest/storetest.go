@@ -24,6 +24,11 @@ type (
 		Attempt(ctx context.Context, in store.Attempt) (store.Session, error)
 		MarkPhone(ctx context.Context, in store.PhoneMark) error
 	}
+	// Phones is what an operator can do for the owner of a number.
+	Phones interface {
+		ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error)
+		PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.PhoneRecord, error)
+	}
 	// Sessions is what package session needs to know a bearer.
 	Sessions interface {
 		Session(ctx context.Context, now time.Time, id store.SessionID) (store.Session, error)
@@ -91,6 +96,7 @@ type (
 	// Store is an engine.
 	Store interface {
 		Challenges
+		Phones
 		Sessions
 		SigningKeys
 		Clients
@@ -143,6 +149,7 @@ func Run(t *testing.T, e Engine) {
 		{"binding", bindingChecks()},
 		{"lane", laneChecks()},
 		{"mark", markChecks()},
+		{"erasure", eraseChecks()},
 		{"limit", limitChecks()},
 		{"idempotency", idempotencyChecks()},
 		{"grant", grantChecks()},
