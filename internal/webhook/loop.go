@@ -283,7 +283,7 @@ func (l *Loop) write(ctx context.Context, batch []result) {
 
 // judge disables an endpoint that has gone, or that took nothing for a day.
 func (l *Loop) judge(ctx context.Context, o *store.WebhookOutcome) {
-	reason := ""
+	var reason string
 	switch {
 	case o.State != store.DeliveryFailed:
 		return

@@ -27,7 +27,7 @@ const (
 // Outcome is told what became of a message before it is recorded; see delivery's Done.
 // It does not block.
 func (e *Emitter) Outcome(m *store.Message, o *store.Outcome) {
-	kind, reason := "", ""
+	var kind, reason string
 	switch o.Status {
 	case store.MessageSent:
 		kind = KindMessageSent

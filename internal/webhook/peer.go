@@ -58,7 +58,7 @@ func (l *Loop) rooms() ([]store.EndpointRoom, map[store.EndpointID]*Endpoint) {
 	}
 	l.forget(all)
 	// So that of many none is always the last.
-	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] }) //nolint:gosec // chance, no secret
 	return out, endpoints
 }
 
@@ -159,5 +159,5 @@ func doubled(d time.Duration, factor, n int, most time.Duration) time.Duration {
 // jittered is d, or up to a fifth less or more, so that what failed together does not
 // come back together.
 func jittered(d time.Duration) time.Duration {
-	return d + time.Duration((rand.Float64()-0.5)*0.4*float64(d))
+	return d + time.Duration((rand.Float64()-0.5)*0.4*float64(d)) //nolint:gosec // chance, no secret
 }
