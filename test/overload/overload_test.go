@@ -28,8 +28,9 @@ const (
 	// p99Limit is what those that are let in may take.
 	p99Limit = 100 * time.Millisecond
 	// memoryLimit is far above what bounded queues need and far below what
-	// unbounded ones would.
-	memoryLimit = 256 // MiB
+	// unbounded ones would. Half of what is used is the fraud guard's: some 450
+	// bytes for each send of the last hour, and as much again until it is collected.
+	memoryLimit = 384 // MiB
 	attempts    = 3
 )
 
