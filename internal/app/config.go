@@ -79,6 +79,7 @@ type serverFlags struct {
 	MaxQueueAge      time.Duration `help:"How long a message may have waited for its turn, and for nothing else; beyond it sends get 503." default:"1m"`
 	MaxInFlight      int           `help:"Requests worked on at once; beyond it callers get 503." default:"512"`
 	MaxConnections   int           `help:"Connections held at once on the public listener." default:"10000"`
+	WebhookAllow     []string      `help:"Addresses or CIDR blocks that webhooks may go to although they are not public." placeholder:"CIDR"`
 	KeepMessages     time.Duration `help:"How long the message log is kept." default:"720h"`
 	KeepEvents       time.Duration `help:"How long the events are kept that say who changed what, and what the service decided." default:"9600h"`
 	DrainTimeout     time.Duration `help:"How long a stopping server may take to finish." default:"20s"`
@@ -86,16 +87,25 @@ type serverFlags struct {
 }
 
 func (f *serverFlags) proxies() ([]netip.Prefix, error) {
+	return networks("trusted-proxies", f.TrustedProxies)
+}
+
+func (f *serverFlags) webhookAllow() ([]netip.Prefix, error) {
+	return networks("webhook-allow", f.WebhookAllow)
+}
+
+// networks reads the values of a flag.
+func networks(flag string, texts []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	var errs []error
-	for _, s := range f.TrustedProxies {
+	for _, s := range texts {
 		if a, err := netip.ParseAddr(s); err == nil {
 			out = append(out, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
 			continue
 		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("trusted-proxies: %q is neither an address nor a CIDR block", s))
+			errs = append(errs, fmt.Errorf("%s: %q is neither an address nor a CIDR block", flag, s))
 			continue
 		}
 		out = append(out, p.Masked())
@@ -114,6 +124,8 @@ func (f *serverFlags) carriersFile(publicURL string) (carriersFile, error) {
 func (f *serverFlags) validate() error {
 	var errs []error
 	_, err := f.proxies()
+	errs = append(errs, err)
+	_, err = f.webhookAllow()
 	errs = append(errs, err)
 	if f.MaxInFlight < 1 {
 		errs = append(errs, errors.New("max-in-flight: at least 1"))

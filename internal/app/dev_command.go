@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,6 +135,8 @@ func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
 // startDev completes nc with what cfg decides.
 func startDev(ctx context.Context, cfg DevConfig, nc nodeConfig) (*Dev, error) {
 	nc.Now, nc.Log = cfg.Now, cfg.Log
+	// What is developed here receives here.
+	nc.Flags.WebhookAllow = append(slices.Clone(nc.Flags.WebhookAllow), "127.0.0.0/8", "::1")
 	d, err := newDev(ctx, &cfg, &nc)
 	if err != nil {
 		return nil, err

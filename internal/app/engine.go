@@ -11,6 +11,7 @@ import (
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
+	"codeword/internal/webhook"
 )
 
 // engine is what stores everything: one part for each consumer, in the consumer's
@@ -29,6 +30,7 @@ type engine interface {
 	lineStore
 	documentStore
 	eventStore
+	webhook.Queue
 	sweepStore
 	upkeep
 }

@@ -12,6 +12,7 @@ import (
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
+	"codeword/internal/webhook"
 )
 
 // ledger is what a command line tool needs to work on the data directly, beside
@@ -23,6 +24,8 @@ type ledger struct {
 	// audit records what the actor, who runs the command, changes.
 	audit *audit.Trail
 	actor string
+	// webhooks are where events go.
+	webhooks *webhook.Registry
 }
 
 // exists refuses what st names unless it is a database of ours already: a mistyped
@@ -53,6 +56,18 @@ func openLedger(ctx context.Context, st storage, keyset string, log *slog.Logger
 // newLedger fails when ring is not the keyset that e was written with.
 func newLedger(ctx context.Context, e engine, ring *keyring.Ring, log *slog.Logger) (*ledger, error) {
 	l := &ledger{store: e, ring: ring, audit: &audit.Trail{Store: e, Now: time.Now}, actor: operator()}
+	l.webhooks = webhook.NewRegistry(webhook.RegistryConfig{Documents: e, Queue: e, Keys: ring, Now: time.Now, Audit: l.audit})
+	emitter, err := webhook.NewEmitter(webhook.EmitterConfig{Registry: l.webhooks, Queue: e, Now: time.Now, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	l.audit.Made = func(ctx context.Context, entry *store.Event) {
+		if err := l.webhooks.Load(ctx); err != nil {
+			log.WarnContext(ctx, "a webhook of the change was not queued", "error", err)
+			return
+		}
+		emitter.Changed(ctx, entry)
+	}
 	l.clients = tenant.NewRegistry(tenant.Config{Store: e, Keys: ring, Now: time.Now, Log: log, Audit: l.audit})
 	return l, errors.Join(l.clients.Load(ctx), belongs(ctx, e, ring))
 }

@@ -70,6 +70,7 @@ type node struct {
 	intake   *inbound.Intake
 	proofs   *inbound.Proofs
 	screen   *screening.Screen
+	hooks    *webhooks
 	delivery *delivery.Loop
 	// waking is delivery for those who may have a message for it before it is there.
 	waking  atomic.Pointer[delivery.Loop]
@@ -117,7 +118,7 @@ func (n *node) wire(ctx context.Context) (err error) {
 		return err
 	}
 	n.keepPartitions(ctx) // before the first message
-	n.audit = &audit.Trail{Store: n.store, Now: n.cfg.Now}
+	n.audit = &audit.Trail{Store: n.store, Now: n.cfg.Now, Made: func(ctx context.Context, e *store.Event) { n.hooks.emitter.Changed(ctx, e) }}
 	n.clients = tenant.NewRegistry(tenant.Config{
 		Store: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Log: n.log, Audit: n.audit,
 	})
@@ -138,10 +139,18 @@ func (n *node) wire(ctx context.Context) (err error) {
 	if err := n.sessions.Load(ctx); err != nil {
 		return err
 	}
+	if n.hooks, err = newWebhooks(ctx, n); err != nil {
+		return err
+	}
 	n.lines = newLinePlan(n.store, n.cfg.Ring, n.log)
 	if err := n.lines.load(ctx); err != nil {
 		return err
 	}
+	return n.wireOtp(ctx)
+}
+
+// wireOtp makes the two calls and all that is around them.
+func (n *node) wireOtp(ctx context.Context) (err error) {
 	if n.online, err = newOnline(n); err != nil {
 		return err
 	}
@@ -154,8 +163,12 @@ func (n *node) wire(ctx context.Context) (err error) {
 	n.otp = otp.New(otp.Config{
 		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: n.online.lines, Prove: n.online.prove,
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
-		Screen:   n.screen,
-		Verified: func(p store.PhoneID) { n.proofs.Add(p) },
+		Screen: n.screen,
+		Verified: func(client string, p store.PhoneID) {
+			n.proofs.Add(p)
+			n.hooks.emitter.Verified(client, p)
+		},
+		Exhausted: n.hooks.emitter.Exhausted,
 	})
 	if n.cfg.Flags.Delivery == "on" {
 		if err := n.wireDelivery(ctx); err != nil {
@@ -201,6 +214,8 @@ func (n *node) run(ctx context.Context) error {
 	l.start(background, "proofs", n.proofs.Run)
 	l.start(background, "screening", n.screen.Run)
 	l.start(background, "inbound", n.intake.Run)
+	l.start(background, "events", n.hooks.emitter.Run)
+	l.start(background, "webhooks", n.hooks.loop.Run)
 	l.start(background, "carriers", n.carriers.run)
 	delivered := make(chan struct{})
 	l.start(delivering, "delivery", func(ctx context.Context) error {

@@ -23,7 +23,7 @@ func (n *node) wireRouting() (err error) {
 		Out:  n.cfg.Out, Now: n.cfg.Now, Log: n.log,
 	})
 	n.intake, err = inbound.New(inbound.Config{
-		Receipts: n.store,
+		Receipts: n.hooks.emitter.Receipts(n.store),
 		Clients:  n.clients.Clients,
 		Mark: func(ctx context.Context, c *tenant.Client, number phone.Number, mark store.Mark) error {
 			return n.otp.MarkKnown(ctx, c, number, mark)
@@ -62,12 +62,15 @@ func (n *node) wireDelivery(ctx context.Context) (err error) {
 		return err
 	}
 	n.delivery, err = delivery.New(delivery.Config{
-		Queue:        n.store,
-		Clients:      n.clients.Client,
-		Router:       n.router,
-		Open:         n.otp.Number,
-		Code:         n.messageCode,
-		Done:         n.screen.Recorded,
+		Queue:   n.hooks.emitter.Outcomes(n.store),
+		Clients: n.clients.Client,
+		Router:  n.router,
+		Open:    n.otp.Number,
+		Code:    n.messageCode,
+		Done: func(m *store.Message, o *store.Outcome) {
+			n.screen.Recorded(m, o)
+			n.hooks.emitter.Outcome(m, o)
+		},
 		Now:          n.cfg.Now,
 		Workers:      n.cfg.Flags.DeliveryWorkers,
 		DrainTimeout: n.cfg.Flags.DrainTimeout,

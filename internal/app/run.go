@@ -37,6 +37,7 @@ type cli struct {
 	Phone      phoneCommand      `cmd:"" help:"Opt a number out of a client's messages, or block it for a time."`
 	Numberplan numberplanCommand `cmd:"" help:"Tell what is known of a number, and keep the table of line types current."`
 	Events     eventsCommand     `cmd:"" help:"See what operators changed, and what the service decided by itself."`
+	Webhook    webhookCommand    `cmd:"" help:"Manage where events are posted to, and post them again."`
 	Guard      guardCommand      `cmd:"" help:"See what the fraud guard holds back, and try it out."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database schema up to date, or move to another database."`
 	Doctor     doctorCommand     `cmd:"" help:"Check configuration, store, keys and clock."`

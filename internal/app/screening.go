@@ -24,7 +24,7 @@ func (n *node) wireScreening(ctx context.Context) (err error) {
 	}
 	_, alone := capability[singular](n.store)
 	n.screen, err = screening.New(screening.Config{
-		Notes: n.store, Events: n.store,
+		Notes: n.store, Events: n.hooks.emitter.Events(n.store),
 		Guard: fraud.Config{Hash: hash}, Shared: !alone,
 		// A node that starts again is another one.
 		Node:   rand.Text(),

@@ -68,6 +68,11 @@ var mayImport = []struct {
 		false, "what judges sends knows neither engines nor who asks",
 	},
 	{
+		"internal/webhook",
+		[]string{"internal/audit", "internal/fault", "internal/store", "internal/tenant"},
+		true, "what tells clients of events knows neither engines nor where events come from",
+	},
+	{
 		"internal/otp",
 		[]string{
 			"internal/audit", "internal/fault", "internal/guard", "internal/keyring", "internal/message",
@@ -129,6 +134,7 @@ var importedBy = []struct {
 		"rest is plumbing that adapters of providers share",
 	},
 	{"internal/carrier/*", []string{"internal/app/..."}, "only app knows which carriers run"},
+	{"internal/webhook", []string{"internal/app/...", "internal/console/..."}, "nobody who makes events knows who is told of them"},
 	{"internal/botproof", []string{"internal/app/..."}, "only app wires the proof into the domain"},
 	{"internal/phone/lookup/...", []string{"internal/app/...", "internal/phone/lookup/..."}, "only app knows which line-type sources run"},
 }

@@ -42,6 +42,8 @@ type Store interface {
 type Trail struct {
 	Store Store
 	Now   func() time.Time
+	// Made is told of entries whose change was made; nil when nobody wants to know.
+	Made func(ctx context.Context, entry *store.Event)
 }
 
 // Entry is who changes what.
@@ -98,14 +100,18 @@ func (t *Trail) Record(ctx context.Context, e Entry, change func() error) error 
 // follows. That this could not be written is an error, although the change was made; who
 // calls may repeat it.
 func (t *Trail) RecordTold(ctx context.Context, e Entry, change func() (result any, err error)) error {
-	id, err := t.write(ctx, e)
+	entry, err := t.write(ctx, e)
 	if err != nil {
 		return err
 	}
 	result, err := change()
+	if err == nil && t.Made != nil {
+		t.Made(ctx, &entry)
+	}
 	if err == nil && result == nil {
 		return nil
 	}
+	id := entry.ID
 	tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
 	defer cancel()
 	if err == nil {
@@ -130,23 +136,23 @@ func outcome(err error) string {
 	return Unknown
 }
 
-func (t *Trail) write(ctx context.Context, e Entry) (store.EventID, error) {
+func (t *Trail) write(ctx context.Context, e Entry) (store.Event, error) {
 	if t == nil {
-		return store.EventID{}, fault.New(fault.Internal, "audit: there is no trail to record "+e.Kind)
+		return store.Event{}, fault.New(fault.Internal, "audit: there is no trail to record "+e.Kind)
 	}
 	if e.Actor == "" {
-		return store.EventID{}, fault.New(fault.Internal, "audit: nobody is named for "+e.Kind)
+		return store.Event{}, fault.New(fault.Internal, "audit: nobody is named for "+e.Kind)
 	}
 	data := []byte("{}")
 	if e.Data != nil {
 		var err error
 		if data, err = json.Marshal(e.Data); err != nil {
-			return store.EventID{}, fault.Wrap(fault.Internal, "audit: "+e.Kind, err)
+			return store.Event{}, fault.Wrap(fault.Internal, "audit: "+e.Kind, err)
 		}
 	}
 	event := store.Event{ID: store.NewEventID(), At: t.Now(), Client: e.Client, Kind: e.Kind, Actor: e.Actor, Data: data}
 	if err := t.Store.AppendEvents(ctx, []store.Event{event}); err != nil {
-		return event.ID, fmt.Errorf("audit: %s cannot be recorded: %w", e.Kind, err)
+		return event, fmt.Errorf("audit: %s cannot be recorded: %w", e.Kind, err)
 	}
-	return event.ID, nil
+	return event, nil
 }

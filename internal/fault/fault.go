@@ -69,6 +69,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Retryable is true for a WrongCode whose challenge still takes attempts.
 	Retryable bool
+	// Exhausted is true for a WrongCode that was the last try that was left.
+	Exhausted bool
 	// Unsure is true for an Unavailable whose operation may have been carried out all
 	// the same: the answer was lost, not the call.
 	Unsure bool

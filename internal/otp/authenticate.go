@@ -51,8 +51,12 @@ func (s *Service) Authenticate(ctx context.Context, in AuthenticateRequest) (sto
 		return store.Session{}, fault.Wrap(fault.Internal, "digest of the device", err)
 	}
 	granted, err := s.store.Attempt(ctx, attempt)
+	var wrong *fault.Error
+	if errors.As(err, &wrong) && wrong.Kind == fault.WrongCode && wrong.Exhausted {
+		s.exhausted(c.ID, id)
+	}
 	if err == nil {
-		s.verified(id)
+		s.verified(c.ID, id)
 		if s.screen != nil && c.Live {
 			s.screen.Verified(c.ID, id)
 		}

@@ -119,7 +119,7 @@ func (b *bed) use(ring *keyring.Ring) {
 			}
 			return b.prove(in)
 		},
-		Verified: func(id store.PhoneID) { b.verified = append(b.verified, id) },
+		Verified: func(_ string, id store.PhoneID) { b.verified = append(b.verified, id) },
 	})
 }
 

@@ -88,7 +88,10 @@ type Config struct {
 	Screen Screen
 	// Verified is called after the phone's owner gave the right code. It must
 	// not block. Nil: nobody wants to know.
-	Verified func(store.PhoneID)
+	Verified func(client string, id store.PhoneID)
+	// Exhausted is called after a wrong code that was the last try of a challenge, or
+	// of the phone's budget. It must not block. Nil: nobody wants to know.
+	Exhausted func(client string, id store.PhoneID)
 	// Audit records what operators do to phones; nil where they can do nothing.
 	Audit *audit.Trail
 }
@@ -104,8 +107,9 @@ type Service struct {
 	queued   func()
 	admit    func(*tenant.Client) error
 	screen   Screen
-	verified func(store.PhoneID)
 	audit    *audit.Trail
+	// verified and exhausted are Config's.
+	verified, exhausted func(client string, id store.PhoneID)
 }
 
 // New returns a Service.
@@ -117,11 +121,15 @@ func New(cfg Config) *Service {
 		cfg.Prove = func(context.Context, SendRequest) error { return nil }
 	}
 	if cfg.Verified == nil {
-		cfg.Verified = func(store.PhoneID) {}
+		cfg.Verified = func(string, store.PhoneID) {}
+	}
+	if cfg.Exhausted == nil {
+		cfg.Exhausted = func(string, store.PhoneID) {}
 	}
 	return &Service{
 		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines, prove: cfg.Prove,
-		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, verified: cfg.Verified, audit: cfg.Audit,
+		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, audit: cfg.Audit,
+		verified: cfg.Verified, exhausted: cfg.Exhausted,
 	}
 }
 

@@ -22,6 +22,8 @@ type (
 	SessionID [16]byte
 	// EventID is a UUIDv7.
 	EventID [16]byte
+	// EndpointID names where webhooks go; a UUIDv7.
+	EndpointID [16]byte
 )
 
 func (id PhoneID) String() string     { return uuid.UUID(id).String() }
@@ -30,6 +32,7 @@ func (id MessageID) String() string   { return uuid.UUID(id).String() }
 func (id UserID) String() string      { return uuid.UUID(id).String() }
 func (id SessionID) String() string   { return uuid.UUID(id).String() }
 func (id EventID) String() string     { return uuid.UUID(id).String() }
+func (id EndpointID) String() string  { return uuid.UUID(id).String() }
 
 // NewChallengeID returns 128 random bits.
 func NewChallengeID() (id ChallengeID) {
@@ -42,6 +45,16 @@ func NewMessageID() MessageID { return MessageID(uuid.Must(uuid.NewV7())) }
 
 // NewEventID returns an id that sorts after those made before it.
 func NewEventID() EventID { return EventID(uuid.Must(uuid.NewV7())) }
+
+// NewEndpointID returns an id that sorts after those made before it.
+func NewEndpointID() EndpointID { return EndpointID(uuid.Must(uuid.NewV7())) }
+
+// ParseEndpointID reads the canonical form, 36 lower-case characters, and nothing
+// else.
+func ParseEndpointID(s string) (EndpointID, bool) {
+	id, ok := ParsePhoneID(s)
+	return EndpointID(id), ok
+}
 
 // ParseMessageID reads the canonical form, 36 lower-case characters, and nothing
 // else.
@@ -66,3 +79,9 @@ func ParsePhoneID(s string) (PhoneID, bool) {
 	}
 	return PhoneID(id), true
 }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id EndpointID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *EndpointID) UnmarshalText(text []byte) error { return (*uuid.UUID)(id).UnmarshalText(text) }

@@ -96,7 +96,7 @@ func (p *Phone) miss(in *store.Attempt, ch store.Challenge, lane lane, b *Budget
 	}
 	p.Challenges = p.Challenges.Put(ch)
 	retryable := ch.Attempts < in.MaxAttempts && in.Failures.Admit(in.Now, b.Failures).Allowed
-	return &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: retryable}
+	return &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: retryable, Exhausted: !retryable}
 }
 
 // Remember notes the device that verified the phone, and tells whether that changed

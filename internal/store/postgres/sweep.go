@@ -152,6 +152,14 @@ var sweepTables = [...]sweepTable{
 		remove: `DELETE FROM events WHERE event_id = ANY($1) AND $2::bigint IS NOT NULL AND at < $3 RETURNING event_id`,
 		oldest: (*store.Sweep).OldestEvent,
 	},
+	{
+		keys: uuidKey,
+		scan: `SELECT event_id, queued_at < $3 FROM webhooks
+			WHERE event_id > $1 AND $2::bigint IS NOT NULL ORDER BY event_id LIMIT $4`,
+		remove: `DELETE FROM webhooks WHERE event_id = ANY($1) AND $2::bigint IS NOT NULL AND queued_at < $3 RETURNING event_id`,
+		oldest: (*store.Sweep).OldestWebhook,
+		with:   []string{`DELETE FROM webhook_deliveries WHERE event_id = ANY($1)`},
+	},
 }
 
 // oldestMessage is when the oldest message was accepted that is still kept.

@@ -109,7 +109,8 @@ func (s *Store) guess(ctx context.Context, in *store.Attempt) (out proven, err e
 	if text(got[0]) == "right" {
 		return proven{sealed: text(got[1]), user: text(got[2]), devices: store.Devices(text(got[3]))}, nil
 	}
-	return out, &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: integer(got[1]) == 1}
+	retryable := integer(got[1]) == 1
+	return out, &fault.Error{Kind: fault.WrongCode, Detail: "code is wrong", Retryable: retryable, Exhausted: !retryable}
 }
 
 // array calls a function that answers with an array.

@@ -64,6 +64,12 @@ type Ledger interface {
 	AppendEvents(ctx context.Context, events []store.Event) error
 	Events(ctx context.Context, in store.EventQuery) ([]store.Event, error)
 
+	QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error
+	ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error)
+	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
+	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (int, error)
+	Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
+
 	SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)
 	Ping(ctx context.Context) error
 	Close() error

@@ -6,7 +6,7 @@ import (
 )
 
 // EndLeases makes the messages that a server had claimed when it died due again
-// at once, and tells how many those were. Only the one server on the database
+// at once, and tells how many those were; and the webhooks as well. Only the one server on the database
 // may call it, before it claims anything: nobody else can hold a claim then, and
 // to wait for the leases would tell nothing about what became of the messages.
 func (s *Store) EndLeases(ctx context.Context, now time.Time) (n int, err error) {
@@ -23,7 +23,7 @@ func (s *Store) EndLeases(ctx context.Context, now time.Time) (n int, err error)
 			}
 			n += t.conn.Changes()
 		}
-		return nil
+		return prepare(t.conn, `UPDATE webhook_deliveries SET due_at = ?1, leased = 0 WHERE due_at > ?1 AND leased = 1`).time(now).exec()
 	})
 	return n, err
 }

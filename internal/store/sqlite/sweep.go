@@ -103,6 +103,13 @@ var sweepTables = [...]sweepTable{
 		remove: `DELETE FROM events WHERE event_id = ?1 AND ?2 = ?2 AND at < ?3`,
 		oldest: (*store.Sweep).OldestEvent,
 	},
+	{
+		scan: `SELECT event_id, queued_at < ?3 FROM webhooks
+			WHERE event_id > ?1 AND ?2 = ?2 ORDER BY event_id LIMIT ?4`,
+		remove: `DELETE FROM webhooks WHERE event_id = ?1 AND ?2 = ?2 AND queued_at < ?3`,
+		oldest: (*store.Sweep).OldestWebhook,
+		with:   []string{`DELETE FROM webhook_deliveries WHERE event_id = ?`},
+	},
 }
 
 // oldestMessage is when the oldest message was accepted that is still kept.

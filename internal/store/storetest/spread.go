@@ -143,6 +143,26 @@ func (s *spread) Events(ctx context.Context, q store.EventQuery) ([]store.Event,
 	return s.next().Events(ctx, q)
 }
 
+func (s *spread) QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error {
+	return s.next().QueueWebhooks(ctx, webhooks)
+}
+
+func (s *spread) ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error) {
+	return s.next().ClaimWebhooks(ctx, in)
+}
+
+func (s *spread) RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error {
+	return s.next().RecordWebhooks(ctx, now, outcomes)
+}
+
+func (s *spread) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (int, error) {
+	return s.next().ReplayWebhooks(ctx, in)
+}
+
+func (s *spread) Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error) {
+	return s.next().Webhooks(ctx, in)
+}
+
 func (s *spread) SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error) {
 	return s.nodes[0].SweepExpired(ctx, in)
 }

@@ -79,6 +79,14 @@ type (
 		AppendEvents(ctx context.Context, events []store.Event) error
 		Events(ctx context.Context, q store.EventQuery) ([]store.Event, error)
 	}
+	// Webhooks is what package webhook needs.
+	Webhooks interface {
+		QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error
+		ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error)
+		RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
+		ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (int, error)
+		Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
+	}
 	// Upkeep is what the process that owns the store needs.
 	Upkeep interface {
 		SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)
@@ -97,6 +105,7 @@ type (
 		Log
 		Notes
 		Records
+		Webhooks
 		Upkeep
 	}
 )
@@ -157,6 +166,7 @@ func Run(t *testing.T, e Engine) {
 		{"line fact", lineFactChecks()},
 		{"document", documentChecks()},
 		{"event", eventChecks()},
+		{"webhook", webhookChecks()},
 		{"sweep", sweepChecks()},
 		{"reopen", reopenChecks()},
 		{"concurrency", concurrencyChecks()},

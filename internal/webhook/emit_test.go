@@ -1,0 +1,209 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"codeword/internal/audit/audittest"
+	"codeword/internal/store"
+)
+
+// recorder is a delivery queue and a message log.
+type recorder struct {
+	err      error
+	recorded []store.Outcome
+	messages map[store.MessageID]store.Message
+	applied  []store.Applied
+}
+
+func (*recorder) ClaimMessages(context.Context, store.Claim) ([]store.Message, error) {
+	return nil, nil
+}
+
+func (*recorder) QueueStats(context.Context) (store.QueueStats, error) {
+	return store.QueueStats{}, nil
+}
+
+func (r *recorder) RecordOutcomes(_ context.Context, _ time.Time, o []store.Outcome) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	r.recorded = append(r.recorded, o...)
+	return len(o), nil
+}
+
+func (r *recorder) ApplyReceipts(context.Context, time.Time, []store.Receipt) ([]store.Applied, error) {
+	return r.applied, nil
+}
+
+func (r *recorder) Message(_ context.Context, id store.MessageID) (store.MessageDetail, error) {
+	return store.MessageDetail{Message: r.messages[id]}, nil
+}
+
+func (r *recorder) Messages(context.Context, store.MessageQuery) (store.MessagePage, error) {
+	for _, m := range r.messages {
+		return store.MessagePage{Messages: []store.Message{m}}, nil
+	}
+	return store.MessagePage{}, nil
+}
+
+// queued claims all that an endpoint is to get.
+func (b *bed) queued(e *Endpoint) []payload {
+	b.t.Helper()
+	claimed, err := b.store.ClaimWebhooks(b.t.Context(), store.WebhookClaim{
+		Now: time.Now(), Lease: time.Hour, Rooms: []store.EndpointRoom{{Endpoint: e.ID, Limit: 100}},
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out := make([]payload, len(claimed))
+	for i := range claimed {
+		out[i] = decoded(b.t, claimed[i].Body)
+	}
+	return out
+}
+
+func TestOutcomesAreQueuedBeforeTheyAreRecorded(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	e, _ := b.create("https://example.com", KindMessageSent, KindMessageFailed)
+	inner := &recorder{err: errors.New("down")}
+	q := b.emitter.Outcomes(inner)
+	record := func(m *store.Message, o store.Outcome) error {
+		b.emitter.Outcome(m, &o)
+		_, err := q.RecordOutcomes(t.Context(), time.Now(), []store.Outcome{o})
+		return err
+	}
+	m := &store.Message{ID: store.NewMessageID(), Client: client}
+	sent := store.Outcome{ID: m.ID, Status: store.MessageSent, Route: "main"}
+	if record(m, sent) == nil {
+		t.Fatal("recorded in a store that is down")
+	}
+	got := b.queued(&e)
+	if len(got) != 1 || got[0].Type != KindMessageSent || got[0].Data.Route != "main" || got[0].Data.MessageID != m.ID.String() || got[0].Data.PhoneMask == "" {
+		t.Fatalf("queued %+v", got)
+	}
+	// As after a crash: the message is sent once more, and nobody hears of it twice.
+	inner.err = nil
+	if err := record(m, sent); err != nil || len(inner.recorded) != 1 {
+		t.Fatalf("recorded %d, %v", len(inner.recorded), err)
+	}
+	if again := b.queued(&e); len(again) != 0 {
+		t.Errorf("queued twice: %+v", again)
+	}
+	expired := &store.Message{ID: store.NewMessageID(), Client: client}
+	if err := record(expired, store.Outcome{ID: expired.ID, Status: store.MessageExpired}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.queued(&e); len(got) != 1 || got[0].Type != KindMessageFailed || got[0].Data.Reason != "expired" {
+		t.Errorf("queued %+v", got)
+	}
+	// Others pay nothing.
+	other := &store.Message{ID: store.NewMessageID(), Client: "client-b"}
+	if err := record(other, store.Outcome{ID: other.ID, Status: store.MessageSent}); err != nil || len(b.emitter.outcomes) != 0 {
+		t.Errorf("%d kept, %v", len(b.emitter.outcomes), err)
+	}
+}
+
+func TestReceipts(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	e, _ := b.create("https://example.com", KindMessageDelivered)
+	id := store.NewMessageID()
+	inner := &recorder{
+		messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Status: store.MessageDelivered, Route: "main"}},
+		applied:  []store.Applied{{Message: id, Effect: store.ReceiptChanged}, {Effect: store.ReceiptUnmatched}},
+	}
+	b.emitter.cfg.Messages = inner
+	r := b.emitter.Receipts(inner)
+	// Once more, as a carrier does that got no answer.
+	for range 2 {
+		if _, err := r.ApplyReceipts(t.Context(), time.Now(), nil); err != nil {
+			t.Fatal(err)
+		}
+		inner.applied[0].Effect = store.ReceiptDuplicate
+	}
+	if got := b.queued(&e); len(got) != 1 || got[0].Type != KindMessageDelivered || got[0].Data.Route != "main" {
+		t.Errorf("queued %+v", got)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	e, _ := b.create("https://example.com")
+	entries := []store.Event{
+		{Kind: "guard.hold", Data: []byte(`{"scope":"block","name":"+1206555","mode":"enforce","until":"2026-11-26T12:00:00Z"}`)},
+		{Kind: "guard.release", Data: []byte(`{"scope":"exchange","name":"+1206555","mode":"shadow"}`)},
+		{Kind: "spend.warning", Data: []byte(`{"period":"spend_day","spentUsd":40.5,"limitUsd":50}`)},
+		{Kind: "client.update", Data: []byte(`{"changes":{"brand":{"from":"a","to":"b"},"safeNumbers":{"from":1}}}`)},
+		{Kind: "guard.alarm", Data: []byte(`{}`)},
+		{Kind: "keys.rotate", Data: []byte(`{}`)},
+	}
+	for i := range entries {
+		entries[i].ID, entries[i].Client, entries[i].At = store.NewEventID(), client, time.Now()
+	}
+	log := &audittest.Log{}
+	kept := b.emitter.Events(log)
+	for range 2 { // it may be repeated
+		if err := kept.AppendEvents(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make(map[string]*Data)
+	for _, p := range b.queued(&e) {
+		if got[p.Type] != nil {
+			t.Errorf("%s twice", p.Type)
+		}
+		got[p.Type] = p.Data
+	}
+	if d := got[KindGuardBlocked]; d == nil || d.Scope != "block" || d.Name != "" || d.Mode != "enforce" || d.Until == nil {
+		t.Errorf("blocked %+v", d)
+	}
+	if d := got[KindGuardReleased]; d == nil || d.Name != "+1206555" || d.Mode != "shadow" {
+		t.Errorf("released %+v", d)
+	}
+	if d := got[KindLimitWarned]; d == nil || d.Reason != "warning" || d.Period != "spend_day" || *d.SpentUSD != 40.5 {
+		t.Errorf("warned %+v", d)
+	}
+	if d := got[KindClientChanged]; d == nil || d.Change != "client.update" || strings.Join(d.Settings, ",") != "brand,safeNumbers" {
+		t.Errorf("changed %+v", d)
+	}
+	if len(got) != 4 {
+		t.Errorf("%d kinds", len(got))
+	}
+}
+
+func TestChallengesAreHandedOver(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	e, _ := b.create("https://example.com", KindChallengeVerified, KindChallengeExhausted)
+	id := store.NewMessageID()
+	b.emitter.cfg.Messages = &recorder{messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Route: "main"}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.emitter.Verified(client, store.PhoneID{1})
+	b.emitter.Exhausted(client, store.PhoneID{1})
+	b.emitter.Verified("client-b", store.PhoneID{1})
+	if n := len(b.emitter.later); n != 2 {
+		t.Errorf("%d wait", n)
+	}
+	cancel() // what waits is told all the same
+	if err := b.emitter.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	got := b.queued(&e)
+	if len(got) != 2 || got[0].Data.MessageID != id.String() || got[0].Data.Route != "main" {
+		t.Errorf("queued %+v", got)
+	}
+	dropped := 0
+	b.emitter.cfg.Dropped = func(string) { dropped++ }
+	for range maxLater + 10 {
+		b.emitter.Verified(client, store.PhoneID{1})
+	}
+	if dropped != 10 {
+		t.Errorf("%d dropped, want 10", dropped)
+	}
+}

@@ -1,0 +1,163 @@
+// Package webhook tells clients what happened, by webhooks as Standard Webhooks
+// (standardwebhooks.com, version 1.0.0) lays them down: endpoints and their secrets,
+// the durable queue, and the loop that delivers. docs/events.md is for receivers,
+// docs/decisions/0023-outgoing-webhooks.md says why it is so.
+//
+// A webhook is delivered at least once, under an id that stays the same. Payloads hold
+// no code and no whole phone number.
+package webhook
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+// The kinds of events.
+const (
+	KindMessageSent        = "message.sent"
+	KindMessageDelivered   = "message.delivered"
+	KindMessageFailed      = "message.failed"
+	KindChallengeVerified  = "challenge.verified"
+	KindChallengeExhausted = "challenge.exhausted"
+	KindGuardBlocked       = "guard.blocked"
+	KindGuardReleased      = "guard.released"
+	KindLimitWarned        = "limit.warned"
+	KindClientChanged      = "client.changed"
+)
+
+// Kinds lists all kinds.
+func Kinds() []string {
+	return []string{
+		KindMessageSent, KindMessageDelivered, KindMessageFailed, KindChallengeVerified, KindChallengeExhausted,
+		KindGuardBlocked, KindGuardReleased, KindLimitWarned, KindClientChanged,
+	}
+}
+
+const (
+	// maxEndpoints is how many endpoints a client may have; so many more hear of all.
+	maxEndpoints = 10
+	// maxDocument bounds the document that all endpoints are in, in bytes.
+	maxDocument = 7 << 20
+	// maxURL bounds a URL, in bytes.
+	maxURL = 2048
+	// secretBytes is the length of a secret; Standard Webhooks wants 24 to 64.
+	secretBytes  = 32
+	secretPrefix = "whsec_"
+	maxSecrets   = 2
+)
+
+// Endpoint is where webhooks go.
+type Endpoint struct {
+	ID store.EndpointID
+	// Client is whose events it gets; empty for those of all clients.
+	Client string
+	URL    string
+	// Kinds are those that it wants; empty for all.
+	Kinds []string
+	// Secrets sign, all of them; oldest first. Two while one takes the other's place.
+	Secrets   []SealedSecret
+	CreatedAt time.Time
+	// DisabledAt is zero for an endpoint that is enabled; Reason says why it is not.
+	DisabledAt time.Time
+	Reason     string
+}
+
+// SealedSecret is a secret as it is kept.
+type SealedSecret struct {
+	Sealed    []byte
+	CreatedAt time.Time
+}
+
+// The reasons of a disabled endpoint.
+const (
+	// ReasonOperator: an operator wanted it.
+	ReasonOperator = "operator"
+	// ReasonFailing: nothing was taken for a day.
+	ReasonFailing = "failing"
+	// ReasonGone: it answered 410.
+	ReasonGone = "gone"
+)
+
+// Enabled reports whether webhooks go there.
+func (e *Endpoint) Enabled() bool { return e.DisabledAt.IsZero() }
+
+// Wants reports whether an event of a client goes there.
+func (e *Endpoint) Wants(client, kind string) bool {
+	return e.Enabled() && (e.Client == "" || e.Client == client) && (len(e.Kinds) == 0 || slices.Contains(e.Kinds, kind))
+}
+
+func checkKinds(kinds []string) error {
+	for _, k := range kinds {
+		if !slices.Contains(Kinds(), k) {
+			return fmt.Errorf("kinds: %q is none", k)
+		}
+	}
+	return nil
+}
+
+// checkURL allows https, and http to this machine. Where a name leads is looked at
+// when it is dialed.
+func checkURL(raw string) error {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || len(raw) > maxURL || u.Hostname() == "" || u.Opaque != "":
+		return errors.New("url: not an https URL") // err would quote it
+	case u.User != nil:
+		return errors.New("url: it holds a user or a password; receivers know us by our signature")
+	case u.Fragment != "":
+		return errors.New("url: it has a fragment")
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+		return nil
+	case u.Scheme == "http":
+		return errors.New("url: http only goes to this machine; write https")
+	default:
+		return errors.New("url: not an https URL")
+	}
+}
+
+func isLoopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
+}
+
+// host is what is told of a URL in logs and in the trail: its path and its query may
+// be secrets.
+func host(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	if u.Port() == "" {
+		return u.Hostname()
+	}
+	return net.JoinHostPort(u.Hostname(), u.Port())
+}
+
+// Keys seals secrets.
+type Keys interface {
+	Seal(plain, ad []byte) ([]byte, error)
+	Open(sealed, ad []byte) ([]byte, error)
+}
+
+// secretLabel separates secrets from what else the seal key encrypts.
+const secretLabel = "webhook-secret\x00"
+
+func newSecret(keys Keys, id store.EndpointID, now time.Time) (clear string, _ SealedSecret, err error) {
+	raw := make([]byte, secretBytes)
+	_, _ = rand.Read(raw) // never fails, see crypto/rand.Read
+	sealed, err := keys.Seal(raw, append([]byte(secretLabel), id[:]...))
+	if err != nil {
+		return "", SealedSecret{}, fault.Wrap(fault.Internal, "webhook: seal a secret", err)
+	}
+	return secretPrefix + base64.StdEncoding.EncodeToString(raw), SealedSecret{Sealed: sealed, CreatedAt: now}, nil
+}

@@ -1,0 +1,321 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"codeword/internal/audit/audittest"
+	"codeword/internal/store"
+	"codeword/internal/store/sqlite"
+)
+
+func TestSignedAndRotated(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	r := newReceiver(t, always(204))
+	e, first := b.create(r.URL)
+	b.run()
+	send := func(n int) request {
+		t.Helper()
+		id := b.emit(KindMessageSent)
+		b.eventually("delivery", 5*time.Second, func() bool { return r.count(id) > 0 })
+		all := r.all()
+		if len(all) != n {
+			t.Fatalf("%d requests, want %d", len(all), n)
+		}
+		return all[n-1]
+	}
+	got := send(1)
+	if !verified(t, first, got) {
+		t.Error("the official library refuses our signature")
+	}
+	if p := decoded(t, got.body); p.Type != KindMessageSent || p.Data.ClientID != client || p.Timestamp.IsZero() {
+		t.Errorf("payload %s", got.body)
+	}
+	second, err := b.registry.StartRotation(t.Context(), audittest.Operator, e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.registry.StartRotation(t.Context(), audittest.Operator, e.ID); !errors.Is(err, ErrRotating) {
+		t.Errorf("a third secret: %v", err)
+	}
+	if got := send(2); !verified(t, first, got) || !verified(t, second, got) {
+		t.Error("while rotating both secrets must verify")
+	}
+	if err := b.registry.FinishRotation(t.Context(), audittest.Operator, e.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := send(3); verified(t, first, got) || !verified(t, second, got) {
+		t.Error("after the rotation the new secret alone must verify")
+	}
+	if err := b.registry.CancelRotation(t.Context(), audittest.Operator, e.ID); !errors.Is(err, ErrNotRotating) {
+		t.Errorf("canceled nothing: %v", err)
+	}
+}
+
+// TestManyWithFailing: 1,000 deliveries to 100 endpoints, of which 30 fail in all ways.
+// Those of the good ones are all there, once, within 5 s.
+func TestManyWithFailing(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	release := make(chan struct{})
+	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
+		select {
+		case <-in.Context().Done():
+		case <-release:
+		}
+	}))
+	reset := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	broken := newReceiver(t, always(500))
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	t.Cleanup(func() { close(release); hang.Close(); reset.Close() })
+	bad := []string{hang.URL, reset.URL, broken.URL, closed.URL}
+	good := newReceiver(t, always(200))
+	urls := make(map[store.EndpointID]bool)
+	var all []store.EndpointID
+	for i := range 100 {
+		url := good.URL
+		if i%10 < 3 {
+			url = bad[i%len(bad)]
+		}
+		e, _, err := b.registry.Create(t.Context(), audittest.Operator, "client-"+string(rune('a'+i/10)), url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		urls[e.ID] = url == good.URL
+		all = append(all, e.ID)
+	}
+	var webhooks []store.Webhook
+	wanted := make(map[string]bool)
+	for i := range 1000 {
+		to := all[i%len(all)]
+		w := store.Webhook{ID: store.NewEventID(), Client: client, Kind: KindMessageSent, At: time.Now(), Until: time.Now().Add(GiveUpAfter), Body: []byte("{}"), Endpoints: []store.EndpointID{to}}
+		webhooks = append(webhooks, w)
+		if urls[to] {
+			wanted[w.ID.String()] = true
+		}
+	}
+	if err := b.store.QueueWebhooks(t.Context(), webhooks); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	b.run()
+	b.eventually("all good ones", 5*time.Second, func() bool {
+		good.mu.Lock()
+		defer good.mu.Unlock()
+		return len(good.got) == len(wanted)
+	})
+	t.Logf("%d good deliveries in %v", len(wanted), time.Since(begun))
+	time.Sleep(100 * time.Millisecond)
+	good.mu.Lock()
+	defer good.mu.Unlock()
+	for id, n := range good.got {
+		if n != 1 || !wanted[id] {
+			t.Errorf("%s was delivered %d times, wanted %v", id, n, wanted[id])
+		}
+	}
+}
+
+// TestCrash: the store is lost sight of while deliveries are under way, as by a SIGKILL:
+// whoever opens it next delivers what is not known to be delivered.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/test.db"
+	open := func() *sqlite.Store {
+		st, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	st := open()
+	dying := &killed{Store: st}
+	b := newBed(t, dying, time.Now)
+	r := newReceiver(t, always(200))
+	b.create(r.URL)
+	var ids []store.EventID
+	for range 200 {
+		ids = append(ids, b.emit(KindMessageSent))
+	}
+	stop := b.run()
+	b.eventually("some", 5*time.Second, func() bool { return len(r.all()) > 50 })
+	dying.kill()
+	stop()
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := len(r.all())
+
+	again := open()
+	t.Cleanup(func() { _ = again.Close() })
+	if _, err := again.EndLeases(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	second := newBed(t, again, time.Now, func(c *Config) { c.Keys = b.ring })
+	second.run()
+	b.eventually("all", 5*time.Second, func() bool {
+		for _, id := range ids {
+			if r.count(id) == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("%d before, %d in all for %d events", before, len(r.all()), len(ids))
+	for _, id := range ids {
+		if n := r.count(id); n > 2 {
+			t.Errorf("%s came %d times", id, n)
+		}
+	}
+}
+
+// killed is a store whose process dies: from then on nothing is written.
+type killed struct {
+	*sqlite.Store
+	mu   sync.Mutex
+	dead bool
+}
+
+func (k *killed) kill() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dead = true
+}
+
+func (k *killed) gone() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dead {
+		return errors.New("killed")
+	}
+	return nil
+}
+
+func (k *killed) RecordWebhooks(ctx context.Context, now time.Time, o []store.WebhookOutcome) error {
+	if err := k.gone(); err != nil {
+		return err
+	}
+	return k.Store.RecordWebhooks(ctx, now, o)
+}
+
+func (k *killed) ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error) {
+	if err := k.gone(); err != nil {
+		return nil, err
+	}
+	return k.Store.ClaimWebhooks(ctx, in)
+}
+
+func TestGoneAndReplayed(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	status := http.StatusGone
+	var mu sync.Mutex
+	r := newReceiver(t, func(int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return status
+	})
+	e, _ := b.create(r.URL)
+	b.run()
+	id := b.emit(KindMessageSent)
+	b.eventually("disabled", 5*time.Second, func() bool {
+		now, err := b.registry.Find(t.Context(), e.ID)
+		return err == nil && !now.Enabled() && now.Reason == ReasonGone
+	})
+	if d := b.delivery(&e, id); d.State != store.DeliveryFailed || d.Status != http.StatusGone {
+		t.Errorf("delivery %+v", d)
+	}
+	entries := b.trail.Take()
+	if last := entries[len(entries)-1]; last.Kind != EventDisabled || last.Actor != "service" || strings.Contains(string(last.Data), r.URL) {
+		t.Errorf("entry %+v %s", last, last.Data)
+	}
+	if len(b.registry.wanting(client, KindMessageSent)) != 0 {
+		t.Error("a disabled endpoint is told of events")
+	}
+	mu.Lock()
+	status = http.StatusOK
+	mu.Unlock()
+	if _, err := b.registry.Enable(t.Context(), audittest.Operator, e.ID); err != nil {
+		t.Fatal(err)
+	}
+	n, err := b.registry.Replay(t.Context(), audittest.Operator, store.WebhookReplay{Endpoint: e.ID, State: store.DeliveryFailed})
+	if err != nil || n != 1 {
+		t.Fatalf("replayed %d, %v", n, err)
+	}
+	b.eventually("replay", 5*time.Second, func() bool { return b.delivery(&e, id).State == store.DeliveryDone })
+	if r.count(id) != 2 {
+		t.Errorf("came %d times", r.count(id))
+	}
+}
+
+// tripper answers without a network, so that time can be the test's.
+type tripper struct {
+	mu   sync.Mutex
+	at   []time.Time
+	code int
+}
+
+func (r *tripper) RoundTrip(*http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = append(r.at, time.Now())
+	return &http.Response{StatusCode: r.code, Body: io.NopCloser(strings.NewReader(""))}, nil
+}
+
+// TestBackoff: a delivery is tried again with growing pauses for a day, and then given
+// up, and its endpoint with it.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &tripper{code: 503}
+		b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Transport = r })
+		e, _ := b.create("https://hooks.example.com/x")
+		stop := b.run()
+		id := b.emit(KindMessageSent)
+		begun := time.Now()
+		time.Sleep(25 * time.Hour)
+		stop()
+		if d := b.delivery(&e, id); d.State != store.DeliveryFailed || d.Attempts != len(r.at) || d.Error != reasonStatus || d.Status != 503 {
+			t.Errorf("delivery %+v after %d attempts", d, len(r.at))
+		}
+		if got, _ := b.registry.Find(t.Context(), e.ID); got.Enabled() || got.Reason != ReasonFailing {
+			t.Errorf("endpoint %+v", got)
+		}
+		if n := len(r.at); n < 20 || n > 50 {
+			t.Errorf("%d attempts", n)
+		}
+		for i := 1; i < len(r.at); i++ {
+			pause := r.at[i].Sub(r.at[i-1])
+			if pause < 3*time.Second || pause > maxRetry*6/5+2*maxPause {
+				t.Errorf("attempt %d after %v", i+1, pause)
+			}
+		}
+		if last := r.at[len(r.at)-1].Sub(begun); last < GiveUpAfter || last > GiveUpAfter+2*maxPause {
+			t.Errorf("the last attempt was after %v", last)
+		}
+	})
+}
+
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	seen := make(map[time.Duration]bool)
+	for range 100 {
+		d := retryAfter(3)
+		if d < 36*time.Second || d > 54*time.Second {
+			t.Errorf("%v", d)
+		}
+		seen[d] = true
+	}
+	if len(seen) < 50 || retryAfter(1000) > maxRetry*6/5 {
+		t.Errorf("%d different pauses", len(seen))
+	}
+}

@@ -1,0 +1,193 @@
+package webhook
+
+import (
+	"context"
+	"time"
+
+	"codeword/internal/store"
+)
+
+// What happens to messages is queued before its outcome is recorded, under an id that
+// is derived from the message: a crash in between has the message sent, and told of,
+// once more, and the second telling is the first one.
+
+// pending are events that go with an outcome.
+type pending struct {
+	at       time.Time
+	webhooks []store.Webhook
+}
+
+const (
+	// maxOutcomes is when outcomes that nobody recorded are forgotten, after
+	// outcomeLife: the store was down for a whole lease.
+	maxOutcomes = 20_000
+	outcomeLife = 5 * time.Minute
+)
+
+// Outcome is told what became of a message before it is recorded; see delivery's Done.
+// It does not block.
+func (e *Emitter) Outcome(m *store.Message, o *store.Outcome) {
+	var kind, reason string
+	switch o.Status {
+	case store.MessageSent:
+		kind = KindMessageSent
+	case store.MessageDelivered:
+		kind = KindMessageDelivered
+	case store.MessageFailed:
+		kind, reason = KindMessageFailed, o.Error
+	case store.MessageExpired:
+		kind, reason = KindMessageFailed, "expired"
+	default:
+		return // it will be tried again, or nobody knows
+	}
+	route := o.Route
+	if route == "" {
+		route = m.Route
+	}
+	now := e.cfg.Now()
+	w, wanted := e.webhook(derivedID(m.ID, kind), kind, now, e.messageData(m, route, reason))
+	// Its receipt may have overtaken the outcome, and counts with it.
+	overtaken := kind == KindMessageSent && (e.wants(m.Client, KindMessageDelivered) || e.wants(m.Client, KindMessageFailed))
+	if !wanted && !overtaken {
+		return
+	}
+	p := pending{at: now}
+	if wanted {
+		p.webhooks = []store.Webhook{w}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.outcomes) >= maxOutcomes {
+		for id, old := range e.outcomes {
+			if now.Sub(old.at) > outcomeLife {
+				delete(e.outcomes, id)
+			}
+		}
+	}
+	e.outcomes[m.ID] = p
+}
+
+func (e *Emitter) wants(client, kind string) bool {
+	return len(e.cfg.Registry.wanting(client, kind)) > 0
+}
+
+func (e *Emitter) messageData(m *store.Message, route, reason string) *Data {
+	d := &Data{ClientID: m.Client, MessageID: m.ID.String(), Route: route, Reason: reason, PhoneMask: e.cfg.Mask(m)}
+	if c := e.cfg.Client(m.Client); c != nil {
+		d.PhoneID = e.cfg.PhoneID(c, m.Phone)
+	}
+	return d
+}
+
+// Outcomes is what delivery records outcomes with.
+type Outcomes interface {
+	ClaimMessages(ctx context.Context, c store.Claim) ([]store.Message, error)
+	RecordOutcomes(ctx context.Context, now time.Time, outcomes []store.Outcome) (recorded int, err error)
+	QueueStats(ctx context.Context) (store.QueueStats, error)
+}
+
+// Outcomes returns q with the events of outcomes queued before they are recorded.
+func (e *Emitter) Outcomes(q Outcomes) Outcomes { return outcomes{q, e} }
+
+type outcomes struct {
+	Outcomes
+	e *Emitter
+}
+
+func (q outcomes) RecordOutcomes(ctx context.Context, now time.Time, all []store.Outcome) (int, error) {
+	webhooks, known := q.e.told(all)
+	if err := q.e.queue(ctx, webhooks); err != nil {
+		return 0, err
+	}
+	n, err := q.Outcomes.RecordOutcomes(ctx, now, all)
+	if err != nil {
+		return n, err
+	}
+	for _, o := range known {
+		q.e.forget(o.ID)
+		if o.Status == store.MessageSent {
+			q.e.hand(later{message: o.ID})
+		}
+	}
+	return n, nil
+}
+
+// told returns the events of outcomes, and which outcomes have any.
+func (e *Emitter) told(all []store.Outcome) (webhooks []store.Webhook, known []*store.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.outcomes) == 0 {
+		return nil, nil
+	}
+	for i := range all {
+		if p, ok := e.outcomes[all[i].ID]; ok {
+			webhooks = append(webhooks, p.webhooks...)
+			known = append(known, &all[i])
+		}
+	}
+	return webhooks, known
+}
+
+func (e *Emitter) forget(id store.MessageID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.outcomes, id)
+}
+
+// Receipts is what receipts are noted with.
+type Receipts interface {
+	ApplyReceipts(ctx context.Context, now time.Time, receipts []store.Receipt) ([]store.Applied, error)
+}
+
+// Receipts returns r with events of what receipts changed. They are queued before the
+// carrier gets its answer, so that it repeats what is not.
+func (e *Emitter) Receipts(r Receipts) Receipts { return receipts{r, e} }
+
+type receipts struct {
+	Receipts
+	e *Emitter
+}
+
+func (r receipts) ApplyReceipts(ctx context.Context, now time.Time, all []store.Receipt) ([]store.Applied, error) {
+	applied, err := r.Receipts.ApplyReceipts(ctx, now, all)
+	if err != nil || !r.e.cfg.Registry.wantedByAny(KindMessageDelivered) && !r.e.cfg.Registry.wantedByAny(KindMessageFailed) {
+		return applied, err
+	}
+	var webhooks []store.Webhook
+	for _, a := range applied {
+		// A duplicate may be the repetition of one that a crash kept from being told.
+		if a.Message == (store.MessageID{}) || a.Effect != store.ReceiptChanged && a.Effect != store.ReceiptDuplicate {
+			continue
+		}
+		w, ok, err := r.e.settled(ctx, a.Message)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			webhooks = append(webhooks, w)
+		}
+	}
+	if err := r.e.queue(ctx, webhooks); err != nil {
+		return nil, err
+	}
+	return applied, nil
+}
+
+// settled makes the event of a message's status, if it has arrived or failed.
+func (e *Emitter) settled(ctx context.Context, id store.MessageID) (store.Webhook, bool, error) {
+	found, err := e.cfg.Messages.Message(ctx, id)
+	if err != nil {
+		return store.Webhook{}, false, err
+	}
+	m := &found.Message
+	switch m.Status {
+	case store.MessageDelivered:
+		w, ok := e.webhook(derivedID(id, KindMessageDelivered), KindMessageDelivered, m.UpdatedAt, e.messageData(m, m.Route, ""))
+		return w, ok, nil
+	case store.MessageFailed:
+		w, ok := e.webhook(derivedID(id, KindMessageFailed), KindMessageFailed, m.UpdatedAt, e.messageData(m, m.Route, m.Error))
+		return w, ok, nil
+	default:
+		return store.Webhook{}, false, nil
+	}
+}

@@ -1,0 +1,366 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"codeword/internal/audit"
+	"codeword/internal/fault"
+	"codeword/internal/store"
+)
+
+// Documents keeps the endpoints; see store.Document.
+type Documents interface {
+	Document(ctx context.Context, name string, known int64) (store.Document, error)
+	PutDocument(ctx context.Context, d store.Document) error
+}
+
+// document names the one that all endpoints are in: they are few, and every node asks
+// once a second whether they have changed.
+const document = "webhook-endpoints"
+
+// The kinds of entries about endpoints.
+const (
+	EventCreate       = "webhook.create"
+	EventUpdate       = "webhook.update"
+	EventDisable      = "webhook.disable"
+	EventEnable       = "webhook.enable"
+	EventDelete       = "webhook.delete"
+	EventSecretStart  = "webhook.secret.start"
+	EventSecretFinish = "webhook.secret.finish"
+	EventSecretCancel = "webhook.secret.cancel"
+	EventReplay       = "webhook.replay"
+	// EventDisabled: the service disabled an endpoint by itself.
+	EventDisabled = "webhook.disabled"
+)
+
+// Errors of the rotation of a secret.
+var (
+	ErrRotating    = errors.New("a rotation is under way: finish or cancel it first")
+	ErrNotRotating = errors.New("no rotation is under way")
+)
+
+// RegistryConfig is what a Registry needs.
+type RegistryConfig struct {
+	Documents Documents
+	Queue     Queue
+	Keys      Keys
+	Now       func() time.Time
+	// Audit records changes.
+	Audit *audit.Trail
+}
+
+// Registry is the façade of endpoints: the command line and the console change them
+// here, nodes read them from its memory. It is safe for concurrent use.
+type Registry struct {
+	cfg  RegistryConfig
+	view atomic.Pointer[endpoints]
+}
+
+// endpoints are those of one revision; never changed.
+type endpoints struct {
+	revision int64
+	all      []Endpoint
+}
+
+// NewRegistry returns a Registry that knows nothing yet; see Load.
+func NewRegistry(cfg RegistryConfig) *Registry {
+	r := &Registry{cfg: cfg}
+	r.view.Store(&endpoints{})
+	return r
+}
+
+// Load reads the endpoints if they have changed.
+func (r *Registry) Load(ctx context.Context) error {
+	_, err := r.read(ctx)
+	return err
+}
+
+func (r *Registry) read(ctx context.Context) (*endpoints, error) {
+	known := r.view.Load()
+	d, err := r.cfg.Documents.Document(ctx, document, known.revision)
+	if err != nil {
+		return nil, err
+	}
+	if d.Revision == known.revision {
+		return known, nil
+	}
+	next := &endpoints{revision: d.Revision}
+	if len(d.Body) > 0 {
+		if err := json.Unmarshal(d.Body, &next.all); err != nil {
+			return nil, fault.Wrap(fault.Internal, "webhook: the stored endpoints cannot be read", err)
+		}
+	}
+	r.view.Store(next)
+	return next, nil
+}
+
+// wanting returns the endpoints that an event of a client goes to.
+func (r *Registry) wanting(client, kind string) []store.EndpointID {
+	var out []store.EndpointID
+	all := r.view.Load().all
+	for i := range all {
+		if all[i].Wants(client, kind) {
+			out = append(out, all[i].ID)
+		}
+	}
+	return out
+}
+
+// wantedByAny reports whether anybody wants an event of that kind, whichever client's.
+func (r *Registry) wantedByAny(kind string) bool {
+	return slices.ContainsFunc(r.view.Load().all, func(e Endpoint) bool { return e.Wants(e.Client, kind) })
+}
+
+// List returns the endpoints of a client, oldest first; all for an empty name.
+func (r *Registry) List(ctx context.Context, client string) ([]Endpoint, error) {
+	view, err := r.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Endpoint
+	for i := range view.all {
+		if client == "" || view.all[i].Client == client {
+			out = append(out, view.all[i])
+		}
+	}
+	return out, nil
+}
+
+// Find returns one endpoint; fault.NotFound.
+func (r *Registry) Find(ctx context.Context, id store.EndpointID) (Endpoint, error) {
+	view, err := r.read(ctx)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	for i := range view.all {
+		if view.all[i].ID == id {
+			return view.all[i], nil
+		}
+	}
+	return Endpoint{}, notFound(id)
+}
+
+func notFound(id store.EndpointID) error {
+	return fault.New(fault.NotFound, "no webhook endpoint "+id.String())
+}
+
+// The changes below are recorded with the name of their actor, and not made when that
+// fails; see audit.Trail. Of a URL the trail tells the host alone.
+
+type endpointData struct {
+	Endpoint string   `json:"endpoint"`
+	Host     string   `json:"host,omitempty"`
+	Kinds    []string `json:"kinds,omitempty"`
+	Reason   string   `json:"reason,omitempty"`
+	Replayed string   `json:"state,omitempty"`
+	EventID  string   `json:"eventId,omitempty"`
+}
+
+// Create adds an endpoint and returns it with its secret, which is shown this once. The
+// caller has made sure that there is such a client.
+func (r *Registry) Create(ctx context.Context, actor, client, url string, kinds []string) (Endpoint, string, error) {
+	if err := errors.Join(checkURL(url), checkKinds(kinds)); err != nil {
+		return Endpoint{}, "", err
+	}
+	now := r.cfg.Now()
+	e := Endpoint{ID: store.NewEndpointID(), Client: client, URL: url, Kinds: kinds, CreatedAt: now.UTC()}
+	clear, sealed, err := newSecret(r.cfg.Keys, e.ID, e.CreatedAt)
+	if err != nil {
+		return Endpoint{}, "", err
+	}
+	e.Secrets = []SealedSecret{sealed}
+	entry := audit.Entry{Actor: actor, Client: client, Kind: EventCreate, Data: endpointData{Endpoint: e.ID.String(), Host: host(url), Kinds: kinds}}
+	err = r.write(ctx, func(all []Endpoint) ([]Endpoint, audit.Entry, error) {
+		have := 0
+		for i := range all {
+			if all[i].Client == client {
+				have++
+			}
+		}
+		if have >= maxEndpoints {
+			return nil, entry, fmt.Errorf("there are %d endpoints already, and no more than that", maxEndpoints)
+		}
+		return append(all, e), entry, nil
+	})
+	return e, clear, err
+}
+
+// Update changes the URL, unless it is empty, and the kinds, unless they are nil.
+func (r *Registry) Update(ctx context.Context, actor string, id store.EndpointID, url string, kinds []string) (Endpoint, error) {
+	if url != "" {
+		if err := checkURL(url); err != nil {
+			return Endpoint{}, err
+		}
+	}
+	if err := checkKinds(kinds); err != nil {
+		return Endpoint{}, err
+	}
+	return r.change(ctx, actor, EventUpdate, id, func(e *Endpoint) (any, error) {
+		if url != "" {
+			e.URL = url
+		}
+		if kinds != nil {
+			e.Kinds = kinds
+		}
+		return endpointData{Endpoint: id.String(), Host: host(e.URL), Kinds: e.Kinds}, nil
+	})
+}
+
+// Disable ends deliveries; what is queued waits.
+func (r *Registry) Disable(ctx context.Context, actor string, id store.EndpointID, reason string) (Endpoint, error) {
+	kind := EventDisable
+	if actor == audit.Service {
+		kind = EventDisabled
+	}
+	return r.change(ctx, actor, kind, id, func(e *Endpoint) (any, error) {
+		if e.Enabled() {
+			e.DisabledAt, e.Reason = r.cfg.Now().UTC(), reason
+		}
+		return endpointData{Endpoint: id.String(), Host: host(e.URL), Reason: e.Reason}, nil
+	})
+}
+
+// Enable starts deliveries again, and gives what waited a day of its own.
+func (r *Registry) Enable(ctx context.Context, actor string, id store.EndpointID) (Endpoint, error) {
+	e, err := r.change(ctx, actor, EventEnable, id, func(e *Endpoint) (any, error) {
+		e.DisabledAt, e.Reason = time.Time{}, ""
+		return endpointData{Endpoint: id.String(), Host: host(e.URL)}, nil
+	})
+	if err != nil {
+		return e, err
+	}
+	now := r.cfg.Now()
+	_, err = r.cfg.Queue.ReplayWebhooks(ctx, store.WebhookReplay{Now: now, Until: now.Add(GiveUpAfter), Endpoint: id, State: store.DeliveryPending})
+	return e, err
+}
+
+// Delete removes an endpoint. What is queued for it is never delivered.
+func (r *Registry) Delete(ctx context.Context, actor string, id store.EndpointID) error {
+	return r.write(ctx, func(all []Endpoint) ([]Endpoint, audit.Entry, error) {
+		i := slices.IndexFunc(all, func(e Endpoint) bool { return e.ID == id })
+		if i < 0 {
+			return nil, audit.Entry{}, notFound(id)
+		}
+		entry := audit.Entry{Actor: actor, Client: all[i].Client, Kind: EventDelete, Data: endpointData{Endpoint: id.String(), Host: host(all[i].URL)}}
+		return slices.Delete(all, i, i+1), entry, nil
+	})
+}
+
+// StartRotation adds a second secret and returns it; both sign until Finish or Cancel.
+func (r *Registry) StartRotation(ctx context.Context, actor string, id store.EndpointID) (clear string, err error) {
+	_, err = r.change(ctx, actor, EventSecretStart, id, func(e *Endpoint) (any, error) {
+		if len(e.Secrets) >= maxSecrets {
+			return nil, ErrRotating
+		}
+		var sealed SealedSecret
+		if clear, sealed, err = newSecret(r.cfg.Keys, id, r.cfg.Now().UTC()); err != nil {
+			return nil, err
+		}
+		e.Secrets = append(slices.Clone(e.Secrets), sealed)
+		return endpointData{Endpoint: id.String()}, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return clear, nil
+}
+
+// FinishRotation ends the old secret.
+func (r *Registry) FinishRotation(ctx context.Context, actor string, id store.EndpointID) error {
+	return r.endRotation(ctx, actor, EventSecretFinish, id, 0)
+}
+
+// CancelRotation ends the new secret.
+func (r *Registry) CancelRotation(ctx context.Context, actor string, id store.EndpointID) error {
+	return r.endRotation(ctx, actor, EventSecretCancel, id, 1)
+}
+
+func (r *Registry) endRotation(ctx context.Context, actor, kind string, id store.EndpointID, n int) error {
+	_, err := r.change(ctx, actor, kind, id, func(e *Endpoint) (any, error) {
+		if len(e.Secrets) < maxSecrets {
+			return nil, ErrNotRotating
+		}
+		e.Secrets = slices.Delete(slices.Clone(e.Secrets), n, n+1)
+		return endpointData{Endpoint: id.String()}, nil
+	})
+	return err
+}
+
+// Deliveries lists what was queued for an endpoint, newest first.
+func (r *Registry) Deliveries(ctx context.Context, q store.WebhookQuery) ([]store.WebhookDelivery, error) {
+	return r.cfg.Queue.Webhooks(ctx, q)
+}
+
+// Replay makes deliveries due again and tells how many those were. in.Now and in.Until
+// are filled here.
+func (r *Registry) Replay(ctx context.Context, actor string, in store.WebhookReplay) (n int, err error) {
+	e, err := r.Find(ctx, in.Endpoint)
+	if err != nil {
+		return 0, err
+	}
+	in.Now = r.cfg.Now()
+	in.Until = in.Now.Add(GiveUpAfter)
+	data := endpointData{Endpoint: e.ID.String()}
+	if in.Event != (store.EventID{}) {
+		data.EventID = in.Event.String()
+	}
+	if in.State != 0 {
+		data.Replayed = in.State.String()
+	}
+	err = r.cfg.Audit.Record(ctx, audit.Entry{Actor: actor, Client: e.Client, Kind: EventReplay, Data: data}, func() error {
+		n, err = r.cfg.Queue.ReplayWebhooks(ctx, in)
+		return err
+	})
+	return n, err
+}
+
+// change applies f to one endpoint. f returns what the entry of that kind tells.
+func (r *Registry) change(ctx context.Context, actor, kind string, id store.EndpointID, f func(*Endpoint) (any, error)) (out Endpoint, err error) {
+	err = r.write(ctx, func(all []Endpoint) ([]Endpoint, audit.Entry, error) {
+		i := slices.IndexFunc(all, func(e Endpoint) bool { return e.ID == id })
+		if i < 0 {
+			return nil, audit.Entry{}, notFound(id)
+		}
+		data, err := f(&all[i])
+		out = all[i]
+		return all, audit.Entry{Actor: actor, Client: out.Client, Kind: kind, Data: data}, err
+	})
+	return out, err
+}
+
+// write changes the endpoints, once more from the start when somebody else was faster.
+func (r *Registry) write(ctx context.Context, f func([]Endpoint) ([]Endpoint, audit.Entry, error)) error {
+	const tries = 5
+	for i := 0; ; i++ {
+		view, err := r.read(ctx)
+		if err != nil {
+			return err
+		}
+		all, entry, err := f(slices.Clone(view.all))
+		if err != nil {
+			return err
+		}
+		body, err := json.Marshal(all)
+		if err != nil {
+			return fault.Wrap(fault.Internal, "webhook: endpoints", err)
+		}
+		if len(body) > maxDocument {
+			return errors.New("there are too many endpoints")
+		}
+		err = r.cfg.Audit.Record(ctx, entry, func() error {
+			return r.cfg.Documents.PutDocument(ctx, store.Document{Name: document, Revision: view.revision + 1, UpdatedAt: r.cfg.Now(), Body: body})
+		})
+		if err == nil {
+			return r.Load(ctx)
+		}
+		if !fault.Is(err, fault.Conflict) || i == tries {
+			return err
+		}
+	}
+}
