@@ -100,7 +100,7 @@ var mayImport = []struct {
 	},
 	{
 		"internal/botproof",
-		[]string{"internal/carrier", "internal/carrier/rest", "internal/fault", "internal/tenant"},
+		[]string{"internal/breaker", "internal/carrier", "internal/carrier/rest", "internal/fault", "internal/tenant"},
 		true, "whether a person asks is told by others, whatever is asked for",
 	},
 	{

@@ -90,7 +90,7 @@ type Config struct {
 type Gate struct {
 	cfg      Config
 	secrets  atomic.Pointer[map[string]carrier.Secret]
-	breakers map[string]*breaker
+	breakers map[string]*provider
 	passed   passed
 	said     rate.Sometimes
 }
@@ -109,9 +109,9 @@ func New(cfg Config) *Gate {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gate{cfg: cfg, breakers: make(map[string]*breaker), said: rate.Sometimes{Interval: logEvery}}
-	for _, provider := range []string{tenant.Turnstile, tenant.HCaptcha, tenant.ReCaptcha} {
-		g.breakers[provider] = newBreaker(provider, cfg.Log)
+	g := &Gate{cfg: cfg, breakers: make(map[string]*provider), said: rate.Sometimes{Interval: logEvery}}
+	for _, name := range []string{tenant.Turnstile, tenant.HCaptcha, tenant.ReCaptcha} {
+		g.breakers[name] = newBreaker(name, cfg.Log)
 	}
 	g.Use(nil)
 	return g

@@ -2,6 +2,7 @@ package otp
 
 import (
 	"context"
+	"errors"
 
 	"codeword/internal/fault"
 	"codeword/internal/phone"
@@ -47,8 +48,20 @@ func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number,
 	}
 	if err != nil || started.Replayed {
 		s.screen.Refused(c, &verdict, start.Now)
-		return started, err
+		return started, explained(err, verdict.Why)
 	}
 	s.screen.Accepted(&verdict, started.Phone, started.Challenge.ID == start.Challenge.ID)
 	return started, nil
+}
+
+// explained adds to a refused phone's detail, which only the log shows, why the guard
+// wanted proof.
+func explained(err error, why string) error {
+	var refusal *fault.Error
+	if why == "" || !errors.As(err, &refusal) || refusal.Kind != fault.Blocked {
+		return err
+	}
+	more := *refusal
+	more.Detail += ": " + why
+	return &more
 }

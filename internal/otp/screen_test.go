@@ -2,6 +2,7 @@ package otp_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,8 +78,8 @@ func TestHeldBack(t *testing.T) {
 	t.Parallel()
 	b, s := newScreenedBed(t)
 	b.live.Lookup = phone.LookupPolicy{Mode: phone.LookupAlways}
-	s.verdict.ProvenOnly = true
-	if _, err := b.trySend(b.live, number); !fault.Is(err, fault.Blocked) {
+	s.verdict.ProvenOnly, s.verdict.Why = true, "the guard holds back exchange 650-253"
+	if _, err := b.trySend(b.live, number); !fault.Is(err, fault.Blocked) || !strings.Contains(err.Error(), s.verdict.Why) {
 		t.Fatalf("held back: %v", err)
 	}
 	if s.refused != 1 || len(s.accepted) != 0 {
