@@ -309,6 +309,18 @@ func (t *Tab) Click(id string) {
 	t.Do(chromedp.Click(chromedp.ID(id)))
 }
 
+// ClickOn clicks the first element that a CSS selector matches.
+func (t *Tab) ClickOn(selector string) {
+	t.tb.Helper()
+	t.Do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// WithoutScript keeps pages that are loaded from now on from running scripts.
+func (t *Tab) WithoutScript() {
+	t.tb.Helper()
+	t.Do(Send(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+}
+
 // Examine holds the page in its present state against what all states have to be:
 // free of serious findings of axe, not wider than the screen, and without errors.
 // With CODEWORD_SCREENSHOTS it takes a picture.

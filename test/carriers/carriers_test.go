@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -247,8 +246,6 @@ func within(tb testing.TB, limit time.Duration, what string, holds func() bool) 
 		}
 	}
 }
-
-var codeOf = regexp.MustCompile(`^[0-9]{6}\b`)
 
 // decode reads the document of a 200.
 func decode(tb testing.TB, resp *http.Response, into any) {

@@ -3,6 +3,8 @@ package carriers_test
 import (
 	"testing"
 	"time"
+
+	"codeword/test/gateway"
 )
 
 // unknownTimeout is how long the routes here wait for a receipt of a message
@@ -27,16 +29,16 @@ func TestFailover(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			own, spare := newGateway(t), newGateway(t)
-			own.answers(vanish)
+			own, spare := gateway.New(t), gateway.New(t)
+			own.Answers(gateway.Vanish)
 			if tt.answer != "" {
-				own.answers(refuse(tt.answer))
+				own.Answers(gateway.Refuse(tt.answer))
 			}
-			s := start(t, own.route("own", 1, "unknown-timeout: 1500ms,")+spare.route("spare", 2, ""))
+			s := start(t, own.Route("own", 1, "unknown-timeout: 1500ms,")+spare.Route("spare", 2, ""))
 			s.send(phoneA)
-			first := own.await(phoneA)
+			first := own.Await(phoneA)
 			if tt.answer == "" {
-				if m := s.becomes(phoneA, "unknown"); m.Error != "connection_lost" || len(spare.to(phoneA)) > 0 {
+				if m := s.becomes(phoneA, "unknown"); m.Error != "connection_lost" || len(spare.To(phoneA)) > 0 {
 					t.Errorf("unknown for %s", m.Error)
 				}
 			}
@@ -45,7 +47,7 @@ func TestFailover(t *testing.T) {
 			if m.Status != tt.status {
 				t.Errorf("ends as %s", m.Status)
 			}
-			second := spare.to(phoneA)
+			second := spare.To(phoneA)
 			if tt.status == "failed" {
 				if len(second) > 0 {
 					t.Error("the second route got it")
@@ -55,7 +57,7 @@ func TestFailover(t *testing.T) {
 			if len(second) != 1 || second[0].Text != first.Text {
 				t.Fatalf("the second route got %d messages", len(second))
 			}
-			after := second[0].at.Sub(first.at)
+			after := second[0].At.Sub(first.At)
 			if tt.answer == "" && after < unknownTimeout || tt.answer != "" && after > time.Second {
 				t.Errorf("the second route got it after %v", after)
 			}
@@ -67,23 +69,23 @@ func TestFailover(t *testing.T) {
 // handed to another route once its own has reported.
 func TestReceiptInTime(t *testing.T) {
 	t.Parallel()
-	own, spare := newGateway(t), newGateway(t)
-	own.answers(vanish)
-	s := start(t, own.route("own", 1, "unknown-timeout: 1500ms,")+spare.route("spare", 2, ""))
+	own, spare := gateway.New(t), gateway.New(t)
+	own.Answers(gateway.Vanish)
+	s := start(t, own.Route("own", 1, "unknown-timeout: 1500ms,")+spare.Route("spare", 2, ""))
 	s.send(phoneA)
 	s.send(phoneB)
 	for _, phone := range []string{phoneA, phoneB} {
-		own.await(phone)
+		own.Await(phone)
 		s.becomes(phone, "unknown")
 	}
-	own.report(s, "own", delivered(own.to(phoneA)[0].ID))
+	own.Report(s.Endpoint, "own", gateway.Delivered(own.To(phoneA)[0].ID))
 	if m := s.message(phoneA); m.Status != "delivered" || m.reports() != "own:delivered" {
 		t.Errorf("after the receipt: %s, %q", m.Status, m.reports())
 	}
 	// The one without a receipt is later than the other could have been.
-	spare.await(phoneB)
+	spare.Await(phoneB)
 	s.becomes(phoneB, "sent")
-	if m := s.message(phoneA); len(spare.to(phoneA)) > 0 || m.path() != "own:unknown(connection_lost)" || m.Status != "delivered" {
-		t.Errorf("%s, %s, and %d messages over the second route", m.Status, m.path(), len(spare.to(phoneA)))
+	if m := s.message(phoneA); len(spare.To(phoneA)) > 0 || m.path() != "own:unknown(connection_lost)" || m.Status != "delivered" {
+		t.Errorf("%s, %s, and %d messages over the second route", m.Status, m.path(), len(spare.To(phoneA)))
 	}
 }

@@ -3,6 +3,8 @@ package carriers_test
 import (
 	"testing"
 	"time"
+
+	"codeword/test/gateway"
 )
 
 // callers is how many ask for codes at once where a test loads the server.
@@ -21,7 +23,7 @@ func count(t *testing.T, sends map[string]time.Time, phones map[string][]arrival
 			twice++
 		}
 		for _, a := range got {
-			if codeOf.FindString(a.text) != codeOf.FindString(got[0].text) {
+			if gateway.CodeOf.FindString(a.text) != gateway.CodeOf.FindString(got[0].text) {
 				t.Errorf("…%s got two different codes", number[8:])
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"codeword/api"
+	"codeword/test/gateway"
 )
 
 // refused wants a send of the live client to be answered with a code.
@@ -21,21 +22,21 @@ func refused(t *testing.T, s *service, to string, code api.Code) {
 // phone, and of no other; START brings them back.
 func TestStopByWebhook(t *testing.T) {
 	t.Parallel()
-	own := newGateway(t)
-	s := start(t, own.route("own", 1, ""))
+	own := gateway.New(t)
+	s := start(t, own.Route("own", 1, ""))
 	stranger := s.Client(s.CreateClient("stranger", true, ""))
 	s.send(phoneA)
-	own.await(phoneA)
+	own.Await(phoneA)
 	if _, err := s.Client(s.Test).Send(t.Context(), phoneA); err != nil {
 		t.Fatal(err)
 	}
 
-	own.report(s, "own", inbound(phoneA, "Please stop"))
+	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "Please stop"))
 	s.send(phoneA) // that was no keyword
-	eventually(t, "a second code", func() bool { return len(own.codes(phoneA)) == 2 })
-	own.report(s, "own", inbound(phoneA, " stop. "))
-	own.report(s, "own", inbound(phoneA, "STOP"))
-	own.report(s, "own", inbound(phoneB, "STOP")) // nobody ever wrote to that one
+	eventually(t, "a second code", func() bool { return len(own.Codes(phoneA)) == 2 })
+	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, " stop. "))
+	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "STOP"))
+	own.Report(s.Endpoint, "own", gateway.Inbound(phoneB, "STOP")) // nobody ever wrote to that one
 	refused(t, s, phoneA, api.CodePhoneOptedOut)
 	if _, err := stranger.Send(t.Context(), phoneA); err != nil {
 		t.Errorf("a client that did not know the phone: %v", err)
@@ -44,15 +45,15 @@ func TestStopByWebhook(t *testing.T) {
 		t.Errorf("a test client: %v", err)
 	}
 	s.send(phoneB)
-	eventually(t, "STOP is answered", func() bool { return len(own.replies(phoneA)) > 0 })
+	eventually(t, "STOP is answered", func() bool { return len(own.Replies(phoneA)) > 0 })
 
-	own.report(s, "own", inbound(phoneA, "start"))
+	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "start"))
 	s.send(phoneA)
-	eventually(t, "all codes but the refused one", func() bool { return len(own.codes(phoneA)) == 4 })
-	if replies := own.replies(phoneA); len(replies) != 1 || !strings.Contains(replies[0].Text, "Codeword") {
+	eventually(t, "all codes but the refused one", func() bool { return len(own.Codes(phoneA)) == 4 })
+	if replies := own.Replies(phoneA); len(replies) != 1 || !strings.Contains(replies[0].Text, "Codeword") {
 		t.Errorf("the phone got %d answers", len(replies))
 	}
-	if n := len(own.replies(phoneB)); n > 0 {
+	if n := len(own.Replies(phoneB)); n > 0 {
 		t.Errorf("an unknown phone got %d answers", n)
 	}
 	limited := s.metric(`codeword_inbound_replies_total{keyword="stop",outcome="limited",route="own"}`)
@@ -91,10 +92,10 @@ func TestStopBySMPP(t *testing.T) {
 		if len(got) != 3 {
 			t.Fatalf("…%s got %d messages", phone[8:], len(got))
 		}
-		if codeOf.MatchString(got[1].text) || !strings.Contains(got[1].text, text) || !strings.Contains(got[1].text, "Codeword") {
+		if gateway.CodeOf.MatchString(got[1].text) || !strings.Contains(got[1].text, text) || !strings.Contains(got[1].text, "Codeword") {
 			t.Errorf("…%s was answered %q", phone[8:], got[1].text)
 		}
-		if !codeOf.MatchString(got[0].text) || !codeOf.MatchString(got[2].text) {
+		if !gateway.CodeOf.MatchString(got[0].text) || !gateway.CodeOf.MatchString(got[2].text) {
 			t.Errorf("…%s got %q and %q", phone[8:], got[0].text, got[2].text)
 		}
 	}
@@ -104,19 +105,19 @@ func TestStopBySMPP(t *testing.T) {
 // with it suppresses the number.
 func TestCarrierKnowsOptOut(t *testing.T) {
 	t.Parallel()
-	own, spare := newGateway(t), newGateway(t)
-	own.answers(refuse("opted_out"))
-	s := start(t, own.route("own", 1, "")+spare.route("spare", 2, ""))
+	own, spare := gateway.New(t), gateway.New(t)
+	own.Answers(gateway.Refuse("opted_out"))
+	s := start(t, own.Route("own", 1, "")+spare.Route("spare", 2, ""))
 	s.send(phoneA)
 	if m := s.becomes(phoneA, "failed"); m.Error != "opted_out" || m.path() != "own:failed(opted_out)" {
 		t.Errorf("%s: %s", m.Error, m.path())
 	}
 	refused(t, s, phoneA, api.CodePhoneOptedOut)
-	own.answers(take)
-	own.report(s, "own", inbound(phoneA, "unstop"))
+	own.Answers(gateway.Take)
+	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "unstop"))
 	s.send(phoneA)
 	s.becomes(phoneA, "sent")
-	if len(spare.to(phoneA)) > 0 {
+	if len(spare.To(phoneA)) > 0 {
 		t.Error("the second route was asked")
 	}
 }
@@ -125,24 +126,24 @@ func TestCarrierKnowsOptOut(t *testing.T) {
 // sent.
 func TestQueuedAtStop(t *testing.T) {
 	t.Parallel()
-	own := newGateway(t)
-	own.answers(func(w http.ResponseWriter, m posted) {
-		if m.To == phoneA && codeOf.MatchString(m.Text) {
+	own := gateway.New(t)
+	own.Answers(func(w http.ResponseWriter, m gateway.Message) {
+		if m.To == phoneA && gateway.CodeOf.MatchString(m.Text) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		take(w, m)
+		gateway.Take(w, m)
 	})
-	s := start(t, own.route("own", 1, ""))
+	s := start(t, own.Route("own", 1, ""))
 	s.send(phoneA)
-	own.await(phoneA)
-	own.report(s, "own", inbound(phoneA, "STOP"))
-	tries := len(own.codes(phoneA))
-	own.answers(take)
+	own.Await(phoneA)
+	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "STOP"))
+	tries := len(own.Codes(phoneA))
+	own.Answers(gateway.Take)
 	if m := s.becomes(phoneA, "failed"); m.Error != "opted_out" {
 		t.Errorf("failed for %s", m.Error)
 	}
-	if n := len(own.codes(phoneA)); n != tries {
+	if n := len(own.Codes(phoneA)); n != tries {
 		t.Errorf("handed over %d times after STOP", n-tries)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"codeword/test/gateway"
 	"codeword/test/testserver"
 )
 
@@ -64,12 +65,12 @@ func TestReload(t *testing.T) {
 // TestDoctor asks carriers that run whether they let us in.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	peer, own, stranger := startSMSC(t, nil), newGateway(t), newGateway(t)
+	peer, own, stranger := startSMSC(t, nil), gateway.New(t), gateway.New(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "carriers.yaml")
 	// The route "forger" signs for the receiver of another.
-	forger := strings.ReplaceAll(own.route("forger", 1, ""), own.server.URL, stranger.server.URL)
-	routes := "routes:\n" + peer.route("main", 1, "", "") + own.route("gateway", 1, "") + forger +
+	forger := strings.ReplaceAll(own.Route("forger", 1, ""), own.URL(), stranger.URL())
+	routes := "routes:\n" + peer.route("main", 1, "", "") + own.Route("gateway", 1, "") + forger +
 		strings.ReplaceAll(peer.route("intruder", 1, "", ""), "password: secret", "password: hunter2")
 	if err := os.WriteFile(file, []byte(routes), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,186 @@
+package browser_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"codeword/client"
+	"codeword/test/browser"
+	"codeword/test/testserver"
+)
+
+// shop is a client of a server with something to see: a code that was used, and an
+// exchange that the guard holds back.
+type shop struct {
+	testserver.Credentials
+
+	// number is whose code was used.
+	number string
+}
+
+// openShop makes the client of a test.
+func openShop(t *testing.T, s *testserver.Server, i int) shop {
+	t.Helper()
+	out := shop{s.CreateClient(fmt.Sprintf("Shop %d", i), true, `{"fraudGuard":"enforce"}`), fmt.Sprintf("+1650218001%d", i)}
+	c := s.Client(out.Credentials)
+	sent, err := c.Send(t.Context(), out.number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Authenticate(t.Context(), sent.PhoneID, s.Code(out.number)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 60 { // of numbers whose owners did not ask
+		_, err = c.Send(t.Context(), fmt.Sprintf("+1650218%d%03d", 2+i%8, n))
+		if e := (*client.Error)(nil); errors.As(err, &e) && e.Code == "BLOCKED_PHONE" {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the guard holds nothing back")
+	return out
+}
+
+// TestConsole takes an operator's ways through the console on each screen, with and
+// without script: log in, find a message and follow it, release a hold, rotate a secret.
+func TestConsole(t *testing.T) {
+	b, s := browser.Start(t), testserver.Start(t, testserver.Options{})
+	for i, screen := range browser.Screens() {
+		for _, script := range []bool{true, false} {
+			name := screen.Name
+			if !script {
+				name += "-without-script"
+			}
+			t.Run(name, func(t *testing.T) {
+				shop := openShop(t, s, 2*i+map[bool]int{true: 1}[script])
+				tab := b.Open(t, screen)
+				if !script {
+					tab.WithoutScript()
+				}
+				logIn(tab, s)
+				followMessage(t, tab, s, shop)
+				releaseHold(t, tab, s, shop)
+				rotateSecret(t, tab, s, shop)
+				everyPage(t, tab, s)
+				tab.ClickOn(`form[action="/logout"] button`)
+				tab.Await(`location.pathname === "/login"`)
+			})
+		}
+	}
+}
+
+// logIn uses the keyboard alone.
+func logIn(tab *browser.Tab, s *testserver.Server) {
+	tab.MayFail("/login") // a wrong token is a 401
+	tab.Visit(s.AdminURL)
+	tab.AwaitFocus("token")
+	tab.Examine("console-1-login")
+	tab.Press("not the token" + kb.Enter)
+	tab.Await(`document.querySelector("[role=alert]")`)
+	tab.Examine("console-2-wrong-token")
+	tab.AwaitFocus("token")
+	tab.Press(s.AdminToken + kb.Enter)
+	tab.Await(`location.pathname === "/" && document.querySelector("h1").innerText === "Overview"`)
+	tab.Examine("console-3-overview")
+}
+
+func followMessage(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {
+	t.Helper()
+	tab.Visit(s.AdminURL + "/messages")
+	tab.Examine("console-4-messages")
+	tab.Click("to")
+	tab.Press(shop.number + kb.Enter)
+	tab.Await(`location.search.includes("to=") && document.querySelectorAll("tbody tr").length === 1`)
+	tab.Examine("console-5-found")
+	tab.ClickOn(`tbody a[href^="/messages/"]`)
+	tab.Await(`document.querySelector("ol.life")`)
+	if browser.Eval[bool](tab, fmt.Sprintf("document.documentElement.outerHTML.includes(%q)", shop.number)) {
+		t.Error("the number is not masked")
+	}
+	tab.Await(`document.querySelector("ol.life").innerText.includes("verified") || document.querySelector("ol.life").innerText.includes("used")`)
+	tab.Examine("console-6-message")
+	tab.ClickOn(`form[action$="/reveal"] button`)
+	tab.Await(fmt.Sprintf(`document.getElementById("number").innerText.includes(%q)`, shop.number))
+	tab.Examine("console-7-revealed")
+}
+
+func releaseHold(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {
+	t.Helper()
+	tab.Visit(s.AdminURL + "/guard")
+	const holds = `[...document.querySelectorAll("[id^=hold-]")].filter(e => e.querySelector('a[href="/clients/%s"]'))`
+	mine := fmt.Sprintf(holds, shop.ID)
+	before := browser.Eval[int](tab, mine+".length")
+	if before == 0 {
+		t.Fatal("no hold is shown")
+	}
+	tab.Examine("console-8-guard")
+	hold := browser.Eval[string](tab, mine+"[0].id")
+	tab.ClickOn(`[id="` + hold + `"] details.confirm summary`)
+	tab.Examine("console-9-release")
+	tab.ClickOn(`[id="` + hold + `"] form[action="/guard/release"] button`)
+	tab.Await(`document.querySelector("[role=status]")?.innerText.startsWith("The hold has ended")`)
+	if after := browser.Eval[int](tab, mine+".length"); after != before-1 {
+		t.Errorf("%d holds, then %d", before, after)
+	}
+	tab.Examine("console-10-released")
+}
+
+func rotateSecret(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {
+	t.Helper()
+	tab.Visit(s.AdminURL + "/clients")
+	tab.Examine("console-11-clients")
+	tab.ClickOn(`a[href="/clients/` + shop.ID + `"]`)
+	tab.Await(`document.querySelector('form[action$="/start-rotation"]')`)
+	tab.Examine("console-12-client")
+	tab.ClickOn(`form[action$="/start-rotation"] button`)
+	tab.Await(`document.querySelector('form[action$="/finish-rotation"]')`)
+	secret := browser.Eval[string](tab, `document.querySelector("code.once").innerText`)
+	tab.Examine("console-13-rotating")
+	old, fresh := shop.Credentials, shop.Credentials
+	fresh.Secret = secret
+	for name, cred := range map[string]testserver.Credentials{"old": old, "new": fresh} {
+		if err := call(t, s, cred); err != nil {
+			t.Errorf("while rotating, the %s secret: %v", name, err)
+		}
+	}
+	tab.ClickOn(`details.confirm:has(form[action$="/finish-rotation"]) summary`)
+	tab.ClickOn(`form[action$="/finish-rotation"] button`)
+	tab.Await(`document.querySelector("[role=status]")?.innerText.startsWith("The old secret has ended")`)
+	if err := call(t, s, fresh); err != nil {
+		t.Errorf("the new secret: %v", err)
+	}
+	if err := call(t, s, old); err == nil {
+		t.Error("the old secret works")
+	}
+	tab.Examine("console-14-rotated")
+}
+
+// call asks for something that needs no session, and tells whether the secret is taken.
+func call(t *testing.T, s *testserver.Server, cred testserver.Credentials) error {
+	t.Helper()
+	_, err := s.Client(cred).Send(t.Context(), "+15005550001") // refused as no number, once the secret is taken
+	if e := (*client.Error)(nil); errors.As(err, &e) && e.Code == "INVALID_PHONE" {
+		return nil
+	}
+	return err
+}
+
+// everyPage goes wherever the navigation leads.
+func everyPage(t *testing.T, tab *browser.Tab, s *testserver.Server) {
+	t.Helper()
+	tab.Visit(s.AdminURL)
+	paths := browser.Eval[[]string](tab, `[...document.querySelectorAll("header nav a")].map(a => new URL(a.href).pathname)`)
+	if len(paths) < 8 {
+		t.Fatalf("the navigation has %q alone", paths)
+	}
+	for _, path := range paths {
+		tab.Visit(s.AdminURL + path)
+		tab.Await(`document.querySelector("[aria-current=page]")`)
+		tab.Examine("console-page-" + path[1:])
+	}
+}
