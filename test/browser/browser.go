@@ -97,9 +97,10 @@ func Screens() []Screen {
 
 // Tab is a page on a screen, with cookies and storage of its own.
 type Tab struct {
-	tb     testing.TB
-	ctx    context.Context
-	screen Screen
+	tb         testing.TB
+	ctx        context.Context
+	screen     Screen
+	scriptless bool
 
 	mu       sync.Mutex
 	problems []string
@@ -318,7 +319,13 @@ func (t *Tab) ClickOn(selector string) {
 // WithoutScript keeps pages that are loaded from now on from running scripts.
 func (t *Tab) WithoutScript() {
 	t.tb.Helper()
-	t.Do(Send(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	t.scriptless = true
+	t.disableScript(true)
+}
+
+func (t *Tab) disableScript(disabled bool) {
+	t.tb.Helper()
+	t.Do(Send(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: disabled}))
 }
 
 // Examine holds the page in its present state against what all states have to be:
@@ -340,6 +347,10 @@ func (t *Tab) Examine(state string) {
 // serious or critical.
 func (t *Tab) Axe() []string {
 	t.tb.Helper()
+	if t.scriptless { // axe needs what the page, which is loaded, does not get
+		t.disableScript(false)
+		defer t.disableScript(true)
+	}
 	if !Eval[bool](t, `typeof axe !== "undefined"`) {
 		source, err := os.ReadFile(filepath.Join(peers.Dir(t.tb), "node_modules", "axe-core", "axe.min.js"))
 		if err != nil {
