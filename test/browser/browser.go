@@ -363,22 +363,31 @@ func (t *Tab) Axe() []string {
 		.map(({ id, impact, help, nodes }) => [impact, id, help, ...nodes.map(({ html }) => html)].join(": ")))`)
 }
 
-// picture takes a screenshot of the whole page, if they are wanted.
+// picture takes a picture of the whole page, if they are wanted.
 func (t *Tab) picture(state string) {
-	dir := os.Getenv(Screenshots)
-	if dir == "" {
-		return
+	if dir := os.Getenv(Screenshots); dir != "" {
+		t.save(filepath.Join(dir, state+"-"+t.screen.Name+".png"), chromedp.FullScreenshot(100))
 	}
+}
+
+// Picture takes a picture of what the screen shows into a file.
+func (t *Tab) Picture(path string) {
+	t.tb.Helper()
+	t.save(path, chromedp.CaptureScreenshot())
+}
+
+func (t *Tab) save(path string, take chromedp.Action[[]byte]) {
+	t.tb.Helper()
 	ctx, cancel := context.WithTimeout(t.ctx, limit)
 	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(ctx, take)
 	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, state+"-"+t.screen.Name+".png"), png, 0o600)
+		err = os.WriteFile(path, png, 0o600)
 	}
 	if err != nil {
-		t.tb.Errorf("browser: picture of %s: %v", state, err)
+		t.tb.Errorf("browser: picture %s: %v", path, err)
 	}
 }

@@ -3,97 +3,15 @@ package browser_test
 import (
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp/kb"
 
 	"codeword/client"
 	"codeword/test/browser"
-	"codeword/test/gateway"
 	"codeword/test/testserver"
 )
-
-const (
-	// limit is how long anything may take.
-	limit     = 10 * time.Second
-	pollEvery = 20 * time.Millisecond
-)
-
-// shop is a client of a server with something to see: a code that was delivered and
-// used, and an exchange that the guard holds back.
-type shop struct {
-	testserver.Credentials
-
-	// number is whose code was used.
-	number string
-}
-
-// mall is a server whose messages cost money, so that its guard does not only watch.
-type mall struct {
-	*testserver.Server
-	gateway *gateway.Gateway
-}
-
-func openMall(t *testing.T) mall {
-	t.Helper()
-	g := gateway.New(t)
-	file := filepath.Join(t.TempDir(), "carriers.yaml")
-	routes := "routes:\n" + g.Route("main", 1, "price: 0.0079,")
-	if err := os.WriteFile(file, []byte(routes), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return mall{testserver.Start(t, testserver.Options{Flags: []string{"--carriers", file}}), g}
-}
-
-// open makes the client of the i-th test.
-func (m mall) open(t *testing.T, i int) shop {
-	t.Helper()
-	out := shop{m.CreateClient(fmt.Sprintf("Shop %d", i), true, `{"fraudGuard":"enforce"}`), fmt.Sprintf("+1650218001%d", i)}
-	c := m.Client(out.Credentials)
-	sent, err := c.Send(t.Context(), out.number)
-	if err != nil {
-		t.Fatal(err)
-	}
-	message := m.gateway.Await(out.number)
-	m.gateway.Report(m.Endpoint, "main", gateway.Delivered("ref-"+message.ID))
-	if _, err := c.Authenticate(t.Context(), sent.PhoneID, gateway.CodeOf.FindString(message.Text)); err != nil {
-		t.Fatal(err)
-	}
-	m.awaitLog(t, out.number)
-	// Of numbers whose owners did not ask, until the guard has seen enough.
-	for n, deadline := 0, time.Now().Add(limit); time.Now().Before(deadline); n++ {
-		if n >= 100 {
-			time.Sleep(pollEvery)
-		}
-		_, err = c.Send(t.Context(), fmt.Sprintf("+1650218%d%03d", 2+i%8, n))
-		if e := (*client.Error)(nil); errors.As(err, &e) && e.Code == "BLOCKED_PHONE" {
-			return out
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Fatal("the guard holds nothing back")
-	return out
-}
-
-// awaitLog waits until the log tells that the code of a number was used.
-func (m mall) awaitLog(t *testing.T, number string) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); ; time.Sleep(pollEvery) {
-		if strings.Contains(string(m.Admin("/admin/v1/messages?to="+url.QueryEscape(number))), "verifyTime") {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the log does not tell that the code was used")
-		}
-	}
-}
 
 // TestConsole takes an operator's ways through the console on each screen, with and
 // without script: log in, find a message and follow it, release a hold, rotate a secret.
@@ -109,7 +27,7 @@ func TestConsole(t *testing.T) {
 			tc.Name += "-without-script"
 		}
 		t.Run(tc.Name, func(t *testing.T) {
-			shop, tab := m.open(t, i), b.Open(t, tc.Screen)
+			shop, tab := openShop(t, m, i), b.Open(t, tc.Screen)
 			if !tc.script {
 				tab.WithoutScript()
 			}
@@ -153,7 +71,7 @@ func followMessage(t *testing.T, tab *browser.Tab, s *testserver.Server, shop sh
 		t.Error("the number is not masked")
 	}
 	life := tab.Text("life") + browser.Eval[string](tab, `document.querySelector("ol.life").innerText`)
-	for _, want := range []string{"Accepted", "Handed to main", "Receipt from main", "Verified"} {
+	for _, want := range []string{"Accepted", "Handed to " + shop.route, "Receipt from " + shop.route, "Verified"} {
 		if !strings.Contains(life, want) {
 			t.Errorf("%q is not in the life of the message:\n%s", want, life)
 		}
@@ -209,11 +127,7 @@ func rotateSecret(t *testing.T, tab *browser.Tab, s *testserver.Server, shop sho
 	if err := call(t, s, fresh); err != nil {
 		t.Errorf("the new secret: %v", err)
 	}
-	for deadline := time.Now().Add(limit); call(t, s, old) == nil; time.Sleep(pollEvery) {
-		if time.Now().After(deadline) {
-			t.Fatal("the old secret works")
-		}
-	}
+	eventually(t, "the old secret does not work any more", func() bool { return call(t, s, old) != nil })
 	tab.Examine("console-14-rotated")
 }
 
