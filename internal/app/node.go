@@ -107,7 +107,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
 	}
 	n := &node{cfg: cfg, log: cfg.Log, unlock: unlock, metrics: prometheus.NewRegistry()}
-	n.store, err = openEngine(ctx, cfg.Storage, n.wake, storeDurations(n.metrics))
+	n.store, err = openEngine(ctx, cfg.Storage, n.wake, storeDurations(n.metrics, cfg.Storage))
 	if err != nil {
 		unlock()
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())

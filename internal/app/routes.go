@@ -49,7 +49,7 @@ func (n *node) wireRouting() (err error) {
 	}
 	n.metrics.MustRegister(routeCollector{n.router})
 	n.proofs, err = inbound.NewProofs(inbound.ProofsConfig{
-		Store: n.store, Verified: n.router.Verified, Now: n.cfg.Now, Log: n.log,
+		Store: n.store, Verified: verifiedMetrics(n.metrics, n.cfg.Now, n.router.Verified), Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
 		return err
