@@ -113,21 +113,25 @@ func TestAnswersOfTheProviderThatAreNotGood(t *testing.T) {
 		"redirects":          {func(s *sso) { s.issuer.Answer = http.RedirectHandler("https://evil.example", 307).ServeHTTP }, 503, "redirect"},
 		"no role":            {claim("groups", []string{"everybody"}), 403, "no role"},
 		"no claim": {func(s *sso) {
-			s.issuer.User = map[string]any{"sub": "alice-1"}
+			delete(s.issuer.User, "groups")
 			s.issuer.Info = map[string]any{"sub": "alice-1"}
 		}, 403, "oidc-role-claim"},
 		"userinfo of another": {func(s *sso) {
-			s.issuer.User = map[string]any{"sub": "alice-1"}
+			delete(s.issuer.User, "groups")
 			s.issuer.Info = map[string]any{"sub": "bob", "groups": "sms-admins"}
 		}, 502, "somebody else"},
 		"userinfo has it": {func(s *sso) {
-			s.issuer.User = map[string]any{"sub": "alice-1"}
+			delete(s.issuer.User, "groups")
 			s.issuer.Info = map[string]any{"sub": "alice-1", "groups": "sms-admins"}
 		}, 200, ""},
-		"userinfo refuses": {func(s *sso) { s.issuer.User = map[string]any{"sub": "alice-1"} }, 503, "userinfo"},
+		"an address verified elsewhere": {func(s *sso) {
+			s.issuer.User = map[string]any{"sub": "alice-1", "email": "alice@example.com"}
+			s.issuer.Info = map[string]any{"sub": "alice-1", "email": "a@other.example", "email_verified": true, "groups": "sms-admins"}
+		}, 403, "verified"},
+		"userinfo refuses": {func(s *sso) { delete(s.issuer.User, "groups") }, 503, "userinfo"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSSO(t, nil)
+			s := newSSO(t, func(c *console.Config) { c.Login.Provider.EmailDomains = []string{"EXAMPLE.com"} })
 			back := s.begin(s.browser, "/keys")
 			s.issuer.With(func() { c.make(s) })
 			got := s.do(s.browser, "GET", back, nil)

@@ -239,7 +239,7 @@ func (p *provider) identify(ctx context.Context, d *discovered, code string, f *
 			return nil, errors.New("the access token is not that of the id token")
 		}
 	}
-	if len(c.texts(p.cfg.Provider.RoleClaim)) == 0 && d.about.UserInfoURL != "" {
+	if d.about.UserInfoURL != "" && slices.ContainsFunc(p.cfg.Provider.wanted(), func(name string) bool { _, has := c.find(name); return !has }) {
 		return c, p.addUserInfo(ctx, d, token, c)
 	}
 	return c, nil
@@ -303,6 +303,9 @@ func (p *provider) addUserInfo(ctx context.Context, d *discovered, token *oauth2
 	more, err := readClaims(raw)
 	if err != nil {
 		return err
+	}
+	if has, email := c["email"], more["email"]; has != nil && has != email {
+		delete(more, "email_verified") // that is of another address
 	}
 	for name, value := range more {
 		if _, has := c[name]; !has {
