@@ -125,16 +125,25 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p, err := loadPages()
-	if err != nil {
-		return nil, err
-	}
 	cfg.Login.Token, cfg.Login.Now, cfg.Login.Log = string(cfg.Token), cfg.Now, cfg.Log
 	logins, err := login.New(cfg.Login)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	return &Console{cfg: cfg, logins: logins, pages: p}, nil
+	c := &Console{cfg: cfg, logins: logins}
+	c.pages, err = loadPages(c.clientName)
+	return c, err
+}
+
+// clientName is the name of a client, or its id if the client is not known, has no name,
+// or cannot be used.
+func (c *Console) clientName(id string) string {
+	if c.cfg.Clients != nil {
+		if known := c.cfg.Clients.Client(id); known != nil && known.Name != "" {
+			return known.Name
+		}
+	}
+	return id
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {

@@ -55,13 +55,19 @@ type Problem struct {
 func (p *Problem) Error() string { return p.Text }
 
 var (
-	problemDown = &Problem{http.StatusServiceUnavailable,
-		"The provider cannot be reached now, or does not answer as it should. The admin token works nevertheless."}
-	problemForeign = &Problem{http.StatusBadRequest,
-		"This login was not begun in this browser, was finished before, or took too long. Please begin again."}
+	problemDown = &Problem{
+		http.StatusServiceUnavailable,
+		"The provider cannot be reached now, or does not answer as it should. The admin token works nevertheless.",
+	}
+	problemForeign = &Problem{
+		http.StatusBadRequest,
+		"This login was not begun in this browser, was finished before, or took too long. Please begin again.",
+	}
 	problemRefused = &Problem{http.StatusForbidden, "The provider did not let you in."}
-	problemAnswer  = &Problem{http.StatusBadGateway,
-		"What the provider answered cannot be trusted, so nobody was let in. The server's log says why."}
+	problemAnswer  = &Problem{
+		http.StatusBadGateway,
+		"What the provider answered cannot be trusted, so nobody was let in. The server's log says why.",
+	}
 )
 
 // flowName is the cookie of a flow: several may be under way in several tabs.

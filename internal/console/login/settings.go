@@ -92,7 +92,7 @@ func (s *Settings) rules() string {
 	decides := *s
 	decides.ClientSecret, decides.Scopes = "", nil // they decide nothing
 	type plain Settings                            // without Format, and as data
-	raw, err := json.Marshal(plain(decides))
+	raw, err := json.Marshal(plain(decides))       //nolint:gosec // the secret is left out
 	if err != nil {
 		panic(fmt.Errorf("login: %w", err)) // texts can be written
 	}
