@@ -110,8 +110,10 @@ func TestAnswersOfTheProviderThatAreNotGood(t *testing.T) {
 		"no JSON":            {answer(200, `<html>`), 503, ""},
 		"refuses the code":   {answer(400, `{"error":"invalid_grant","error_description":"<script>"}`), 502, "invalid_grant"},
 		"is broken":          {answer(500, strings.Repeat("x", 5<<20)), 503, ""},
-		"redirects":          {func(s *sso) { s.issuer.Answer = http.RedirectHandler("https://evil.example", 307).ServeHTTP }, 503, "redirect"},
-		"no role":            {claim("groups", []string{"everybody"}), 403, "no role"},
+		"redirects": {func(s *sso) {
+			s.issuer.Answer = http.RedirectHandler("https://evil.example", http.StatusTemporaryRedirect).ServeHTTP
+		}, 503, "redirect"},
+		"no role": {claim("groups", []string{"everybody"}), 403, "no role"},
 		"no claim": {func(s *sso) {
 			delete(s.issuer.User, "groups")
 			s.issuer.Info = map[string]any{"sub": "alice-1"}
@@ -316,7 +318,7 @@ func TestLoginFromOtherSites(t *testing.T) {
 		}
 	}
 	for range 20 {
-		got = s.do(s.browser, "GET", login.BeginPath, nil)
+		s.do(s.browser, "GET", login.BeginPath, nil)
 	}
 	u, err := url.Parse(s.url)
 	if err != nil {

@@ -77,7 +77,7 @@ func (s *sso) cookie(groups ...string) string {
 // TestNodesTakeEachOthersSessions, and know when one has ended at another.
 func TestNodesTakeEachOthersSessions(t *testing.T) {
 	s := newSSO(t, shared(t))
-	notes := s.cfg.Login.Notes.(*board) //nolint:errcheck // shared has put it there
+	notes := s.cfg.Login.Notes.(*board)
 	cfg := s.cfg
 	cfg.Login.URL = s.url
 	one, two := s.url, s.node(cfg)
@@ -233,7 +233,9 @@ func TestTheProviderVouchesNoMore(t *testing.T) {
 	if got := s.do(b, "GET", "/keys", nil); got.status != 303 || !strings.HasPrefix(got.header.Get("Location"), "/login") {
 		t.Errorf("after an hour: %d %v", got.status, got.header)
 	}
-	s.issuer.With(func() { s.issuer.User = map[string]any{"sub": "alice-1", "email": "a@example.com", "groups": "sms-admins"} })
+	s.issuer.With(func() {
+		s.issuer.User = map[string]any{"sub": "alice-1", "email": "a@example.com", "groups": "sms-admins"}
+	})
 	b, passed := s.enter("sms-admins"), time.Duration(0)
 	for ; passed < 13*time.Hour; passed += 10 * time.Minute {
 		got := s.do(b, "GET", "/keys", nil)

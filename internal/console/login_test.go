@@ -66,8 +66,8 @@ func (s *sso) node(cfg console.Config) string {
 }
 
 func (s *sso) later(d time.Duration) {
-	s.fixture.mu.Lock()
-	defer s.fixture.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.now = s.now.Add(d)
 }
 
@@ -291,7 +291,10 @@ func TestViewersSeeNoNumbers(t *testing.T) {
 		to     string
 		status int
 	}{
-		{viewer, "%2B16502180000", 400}, {viewer, "+16502180000", 400}, {viewer, "16502180000", 400}, {viewer, "phone-number-live-1", 200},
+		{viewer, "%2B16502180000", 400},
+		{viewer, "+16502180000", 400},
+		{viewer, "16502180000", 400},
+		{viewer, "phone-number-live-1", 200},
 		{operator, "%2B16502180000", 200},
 	} {
 		for _, path := range []string{"/messages", "/admin/v1/messages"} {
@@ -305,7 +308,7 @@ func TestViewersSeeNoNumbers(t *testing.T) {
 // TestHeadExportsNothing: an export is recorded and told, so it is not for a HEAD.
 func TestHeadExportsNothing(t *testing.T) {
 	s := newSSO(t, nil)
-	phones := s.cfg.Phones.(*fakePhones) //nolint:errcheck // newSSO has put it there
+	phones := s.cfg.Phones.(*fakePhones)
 	path := "/admin/v1/phones/phone-number-live-1/export?client=c"
 	if got := s.do(s.browser, "HEAD", path, nil, bearer); got.status != 405 || got.header.Get("Allow") != "GET" || len(phones.asked) != 0 {
 		t.Errorf("HEAD: %d, asked %v", got.status, phones.asked)

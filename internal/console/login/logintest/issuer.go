@@ -93,7 +93,9 @@ func (i *Issuer) With(change func()) {
 func write(w http.ResponseWriter, status int, document any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(document) // whoever asked is gone
+	if err := json.NewEncoder(w).Encode(document); err != nil {
+		panic(http.ErrAbortHandler) // whoever asked is gone
+	}
 }
 
 func (i *Issuer) discovery(w http.ResponseWriter, _ *http.Request) {
