@@ -151,6 +151,8 @@ type whole struct {
 	queue    store.QueueStats
 	clients  *tenant.Registry
 	browser  *http.Client
+	// made are the settings of the console.
+	made console.Config
 }
 
 func newWhole(t *testing.T) *whole {
@@ -169,6 +171,7 @@ func newWhole(t *testing.T) *whole {
 	cfg.MasterKeys = ring.List
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
+	w.made = cfg
 	c, err := console.New(cfg)
 	if err != nil {
 		t.Fatal(err)
