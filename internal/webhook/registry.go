@@ -236,7 +236,7 @@ func (r *Registry) Enable(ctx context.Context, actor string, id store.EndpointID
 		return e, err
 	}
 	now := r.cfg.Now()
-	_, err = r.cfg.Queue.ReplayWebhooks(ctx, store.WebhookReplay{Now: now, Until: now.Add(GiveUpAfter), Endpoint: id, State: store.DeliveryPending})
+	_, err = r.replay(ctx, store.WebhookReplay{Now: now, Until: now.Add(GiveUpAfter), Endpoint: id, State: store.DeliveryPending})
 	return e, err
 }
 
@@ -314,10 +314,24 @@ func (r *Registry) Replay(ctx context.Context, actor string, in store.WebhookRep
 		data.Replayed = in.State.String()
 	}
 	err = r.cfg.Audit.Record(ctx, audit.Entry{Actor: actor, Client: e.Client, Kind: EventReplay, Data: data}, func() error {
-		n, err = r.cfg.Queue.ReplayWebhooks(ctx, in)
+		n, err = r.replay(ctx, in)
 		return err
 	})
 	return n, err
+}
+
+// replayStep is how many deliveries a replay looks at in one transaction.
+const replayStep = 500
+
+func (r *Registry) replay(ctx context.Context, in store.WebhookReplay) (n int, err error) {
+	for in.Limit = replayStep; ; {
+		step, err := r.cfg.Queue.ReplayWebhooks(ctx, in)
+		n += step.Count
+		if err != nil || step.Next == (store.EventID{}) {
+			return n, err
+		}
+		in.After = step.Next
+	}
 }
 
 // change applies f to one endpoint. f returns what the entry of that kind tells.
