@@ -21,21 +21,24 @@ func (s *Store) QueueWebhooks(ctx context.Context, webhooks []store.Webhook) err
 	slices.SortStableFunc(sorted, func(a, b store.Webhook) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return s.transact(ctx, func(t *tx) error {
 		for i := range sorted {
-			w := &sorted[i]
-			endpoints := make([][16]byte, len(w.Endpoints))
-			for j, id := range w.Endpoints {
-				endpoints[j] = id
-			}
-			t.exec(`WITH fresh AS (
-					INSERT INTO webhooks (event_id, client, kind, queued_at, body) VALUES ($1, $2, $3, $4, $5)
-					ON CONFLICT (event_id) DO NOTHING RETURNING event_id)
-				INSERT INTO webhook_deliveries (event_id, endpoint_id, state, due_at, until)
-					SELECT fresh.event_id, e.id, $6, $4, $7 FROM fresh CROSS JOIN (SELECT DISTINCT unnest($8::uuid[]) AS id) e`,
-				[16]byte(w.ID), []byte(w.Client), []byte(w.Kind), micros(w.At), notNull(w.Body),
-				int16(store.DeliveryPending), micros(w.Until), endpoints)
+			t.queueWebhook(&sorted[i])
 		}
 		return nil
 	})
+}
+
+func (t *tx) queueWebhook(w *store.Webhook) {
+	endpoints := make([][16]byte, len(w.Endpoints))
+	for j, id := range w.Endpoints {
+		endpoints[j] = id
+	}
+	t.exec(`WITH fresh AS (
+			INSERT INTO webhooks (event_id, client, kind, queued_at, body) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (event_id) DO NOTHING RETURNING event_id)
+		INSERT INTO webhook_deliveries (event_id, endpoint_id, state, due_at, until)
+			SELECT fresh.event_id, e.id, $6, $4, $7 FROM fresh CROSS JOIN (SELECT DISTINCT unnest($8::uuid[]) AS id) e`,
+		[16]byte(w.ID), []byte(w.Client), []byte(w.Kind), micros(w.At), notNull(w.Body),
+		int16(store.DeliveryPending), micros(w.Until), endpoints)
 }
 
 // deliveryColumns are those that scanDelivery reads, of deliveries d and webhooks w.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/fault"
 	"codeword/internal/store"
 )
 
@@ -19,6 +20,7 @@ func webhookChecks() []check {
 		{name: "nobody claims what another has claimed", run: webhookRace},
 		{name: "replay", run: webhookReplay},
 		{name: "listed newest first, in pages", run: webhookPages},
+		{name: "told with what an attempt comes to", run: webhookAttempt},
 		{name: "kept for seven days", run: webhookSweep, alone: true},
 		{name: "erased with the phone that they tell of", run: webhookErased},
 		{name: "there after reopening", run: webhookReopen, alone: true, needs: Durable},
@@ -283,6 +285,37 @@ func webhookSweep(t *testing.T, s *suite) {
 	// What was removed is new when it comes again.
 	ok(t, "QueueWebhooks", s.QueueWebhooks(t.Context(), []store.Webhook{old}))
 	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, fresh(&young, to), fresh(&old, to))
+}
+
+func webhookAttempt(t *testing.T, s *suite) {
+	to, phone := store.NewEndpointID(), store.PhoneID(random())
+	code := s.start(t, s.intent(phone, at(0))).Challenge.ID
+	attempt := func(at time.Time, guess store.ChallengeID) (in store.Attempt, verified, exhausted store.Webhook) {
+		in = s.guess(phone, at, guess)
+		verified, exhausted = newWebhook(s.client, at, to), newWebhook(s.client, at, to)
+		verified.Kind, exhausted.Kind = "challenge.verified", "challenge.exhausted"
+		in.Verified, in.Exhausted = []store.Webhook{verified}, []store.Webhook{exhausted}
+		return in, verified, exhausted
+	}
+	var want []store.WebhookDelivery
+	for i := range maxAttempts {
+		in, _, exhausted := attempt(at(time.Duration(i)*time.Second), random())
+		s.fail(t, in, fault.WrongCode)
+		if i == maxAttempts-1 {
+			want = append(want, fresh(&exhausted, to))
+		}
+		s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, want...)
+	}
+	in, _, _ := attempt(at(10*time.Second), code) // too late
+	s.fail(t, in, fault.WrongCode)
+	code = s.start(t, s.intent(phone, at(2*time.Minute))).Challenge.ID
+	in, verified, _ := attempt(at(3*time.Minute), code)
+	s.pass(t, in)
+	want = append([]store.WebhookDelivery{fresh(&verified, to)}, want...)
+	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, want...)
+	in, _, _ = attempt(at(4*time.Minute), code) // used
+	s.fail(t, in, fault.WrongCode)
+	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, want...)
 }
 
 func webhookErased(t *testing.T, s *suite) {
