@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"codeword/api"
+	"codeword/internal/console/login"
 	"codeword/internal/keyring"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -71,6 +72,9 @@ func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 type Config struct {
 	// Token opens everything: as a bearer (RFC 6750), or at the login page.
 	Token Token
+	// Login says how people log in otherwise, and how long that lasts. Its Token, Now and
+	// Log are the Console's.
+	Login login.Config
 	Inbox Inbox
 	// Messages is the message log; nil for none.
 	Messages Messages
@@ -100,7 +104,7 @@ type Config struct {
 // Console serves the operator. It is safe for concurrent use.
 type Console struct {
 	cfg    Config
-	keeper *keeper
+	logins *login.Keeper
 	pages  *pages
 }
 
@@ -121,11 +125,25 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p, err := loadPages()
+	cfg.Login.Token, cfg.Login.Now, cfg.Login.Log = string(cfg.Token), cfg.Now, cfg.Log
+	logins, err := login.New(cfg.Login)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("console: %w", err)
 	}
-	return &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now), pages: p}, nil
+	c := &Console{cfg: cfg, logins: logins}
+	c.pages, err = loadPages(c.clientName)
+	return c, err
+}
+
+// clientName is the name of a client, or its id if the client is not known, has no name,
+// or cannot be used.
+func (c *Console) clientName(id string) string {
+	if c.cfg.Clients != nil {
+		if known := c.cfg.Clients.Client(id); known != nil && known.Name != "" {
+			return known.Name
+		}
+	}
+	return id
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {
@@ -144,28 +162,5 @@ func (c *Console) only(method string, h http.Handler) http.Handler {
 			return
 		}
 		h.ServeHTTP(w, r)
-	})
-}
-
-// guarded admits bearers and logged-in browsers; others get JSON.
-func (c *Console) guarded(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.keeper.admit(r); err != "" {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="codeword admin"`)
-			c.refuseCode(w, http.StatusUnauthorized, err)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// page is guarded for pages: others are led to the login.
-func (c *Console) page(h http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.keeper.admit(r) != "" {
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
-			return
-		}
-		h(w, r)
 	})
 }

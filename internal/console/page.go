@@ -31,8 +31,9 @@ type asset struct {
 	body              []byte
 }
 
-func loadPages() (*pages, error) {
-	t, err := template.New("").Funcs(functions).ParseFS(files, "assets/*.html")
+// loadPages reads the templates. clientName tells the name of a client by its id.
+func loadPages(clientName func(id string) string) (*pages, error) {
+	t, err := template.New("").Funcs(functions).Funcs(template.FuncMap{"clientName": clientName}).ParseFS(files, "assets/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("console: templates: %w", err)
 	}
@@ -77,41 +78,4 @@ func (c *Console) render(w http.ResponseWriter, status int, name string, data an
 	h.Set("Content-Security-Policy", policy)
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // a failed write means that the browser is gone
-}
-
-// loginView is what the login page shows.
-type loginView struct{ Error string }
-
-// maxLoginBody bounds the login form.
-const maxLoginBody = 4 << 10
-
-// login is GET and POST /login.
-func (c *Console) login(w http.ResponseWriter, r *http.Request) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		if c.keeper.admit(r) == "" {
-			http.Redirect(w, r, sectionOverview, http.StatusSeeOther)
-			return
-		}
-		c.render(w, http.StatusOK, "login.html", loginView{})
-	case http.MethodPost:
-		r.Body = http.MaxBytesReader(w, r.Body, maxLoginBody)
-		// PostFormValue does not read the query, where a token would end up in
-		// histories and logs.
-		if !c.keeper.isToken(r.PostFormValue("token")) {
-			c.cfg.Log.WarnContext(r.Context(), "console login refused", "remote", r.RemoteAddr)
-			c.render(w, http.StatusUnauthorized, "login.html", loginView{Error: "That is not the admin token."})
-			return
-		}
-		http.SetCookie(w, c.keeper.login(r.TLS != nil))
-		http.Redirect(w, r, sectionOverview, http.StatusSeeOther)
-	default:
-		c.methodNotAllowed(w, "GET, HEAD, POST")
-	}
-}
-
-// logout is POST /logout.
-func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, c.keeper.logout(r))
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
