@@ -23,6 +23,7 @@ type webhookCommand struct {
 	Enable       webhookEnable     `cmd:"" help:"Post to an endpoint again."`
 	Delete       webhookDelete     `cmd:"" help:"Remove an endpoint, and what is queued for it."`
 	Deliveries   webhookDeliveries `cmd:"" help:"List what was, or is to be, posted to an endpoint, newest first."`
+	Test         webhookTest       `cmd:"" help:"Post an event that tells nothing, to see whether it arrives."`
 	Replay       webhookReplay     `cmd:"" help:"Post again what was given up, or one event."`
 }
 
@@ -222,6 +223,16 @@ func (c *webhookEnable) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, id store.EndpointID) error {
 		_, err := l.webhooks.Enable(ctx, l.actor, id)
 		return done(s, err, "%s is enabled; servers follow within a second\n", id)
+	})
+}
+
+type webhookTest struct{ endpointFlags }
+
+// Run queues a test.
+func (c *webhookTest) Run(ctx context.Context, s streams) error {
+	return c.with(ctx, s, func(l *ledger, id store.EndpointID) error {
+		event, err := l.webhooks.Test(ctx, l.actor, id)
+		return done(s, err, "event %s is posted; see 'webhook deliveries'\n", event)
 	})
 }
 

@@ -202,7 +202,7 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil, time.Now)
 	for _, bad := range []string{
-		"", "https://", "http://example.com/", "ftp://example.com/", "https://user@example.com/", "https://u:p@example.com/", "https://example.com/#x",
+		"", "https://", "http://example.com/", "ftp://example.com/", "https://user@example.com/", "https://u:p@example.com/", "https://example.com/#x", "https://example.com:99999/", "https://example.com:0/",
 		"javascript:alert(1)", "https:example.com", "http://localhost.example.com/", "http://127.0.0.1.example.com/", "//example.com", "file:///etc/passwd",
 	} {
 		if _, _, err := b.registry.Create(t.Context(), audittest.Operator, client, bad, nil); err == nil {

@@ -37,7 +37,7 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 	}
 	before, err := s.guess(ctx, &in)
 	if err != nil {
-		if lost := s.Ledger.QueueWebhooks(ctx, in.Told(err)); lost != nil {
+		if lost := s.QueueWebhooks(ctx, in.Told(err)); lost != nil {
 			return store.Session{}, lost
 		}
 		return store.Session{}, err
@@ -50,7 +50,7 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 	if err != nil {
 		return store.Session{}, err
 	}
-	if err := s.Ledger.QueueWebhooks(ctx, in.Verified); err != nil {
+	if err := s.QueueWebhooks(ctx, in.Verified); err != nil {
 		return store.Session{}, err
 	}
 	sess := intent.Granted(&in, owner, expires)

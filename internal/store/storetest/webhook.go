@@ -324,7 +324,7 @@ func webhookErased(t *testing.T, s *suite) {
 	s.start(t, s.intent(phone, at(0)))
 	tells := func(client string, id store.PhoneID, now time.Time) store.Webhook {
 		w := newWebhook(client, now, to)
-		w.Body = fmt.Appendf(nil, `{"type":"message.sent","data":{"phoneId":"phone-number-live-%s","phoneMask":"+1•"}}`, store.PhoneID(id))
+		w.Body = fmt.Appendf(nil, `{"type":"message.sent","data":{"phoneId":"phone-number-live-%s","phoneMask":"+1•"}}`, id)
 		return w
 	}
 	// One waits, one is on its way, one was delivered, one is of the id of an older key.
