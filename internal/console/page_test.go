@@ -147,6 +147,7 @@ type whole struct {
 	messages *fakeMessages
 	guard    *fakeGuard
 	keys     *fakeKeys
+	hooks    *hookStore
 	routes   []console.RouteView
 	queue    store.QueueStats
 	clients  *tenant.Registry
@@ -157,7 +158,7 @@ type whole struct {
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}}
+	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, hooks: newHookStore(t)}
 	ring, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +169,7 @@ func newWhole(t *testing.T) *whole {
 	})
 	cfg := w.cfg
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
-	cfg.MasterKeys = ring.List
+	cfg.MasterKeys, cfg.Webhooks = ring.List, w.hooks.registry(w.memory, ring, w.cfg.Now)
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
 	w.made = cfg
@@ -202,14 +203,14 @@ func (w *whole) post(path string, form url.Values) answer {
 }
 
 func (w *whole) fail(err error) {
-	w.memory.err, w.messages.err, w.guard.err, w.keys.err, w.inbox.err = err, err, err, err, err
+	w.memory.err, w.messages.err, w.guard.err, w.keys.err, w.inbox.err, w.hooks.err = err, err, err, err, err, err
 }
 
 // pages are all pages of a client and a message.
 func pages(client string) []string {
 	return []string{
 		"/", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
-		"/clients/" + client, "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
+		"/clients/" + client, "/webhooks", "/webhooks?client=" + client, "/webhooks/new", "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
 	}
 }
 
@@ -234,6 +235,7 @@ func (w *whole) fill(client string, n int, text string) {
 		Receipts: []console.ReceiptView{{Route: text, CarrierRef: text, Status: "delivered", Error: text, ReceiveTime: api.NewTime(at(7)), CarrierTime: api.NewTime(at(6))}},
 	}
 	w.queue = store.QueueStats{Depth: n, Oldest: at(1)}
+	w.hooks.fill(w.t, w.memory, client, n, text)
 	w.guard.spent = spend.State{Hour: 1_500_000, Day: 2_500_000}
 	w.messages.page = console.MessagePage{Next: messageID}
 	for i := range n {
@@ -283,10 +285,10 @@ func TestPagesInEveryState(t *testing.T) {
 				w.fill(id, c.n, c.text)
 			}
 			w.fail(c.err)
-			for _, path := range append(pages(id), "/clients/client-broken") {
+			for _, path := range append(append(pages(id), "/clients/client-broken"), w.hooks.pages()...) {
 				got := w.get(path)
 				want := c.want
-				if path == "/clients/new" || path == "/routes" {
+				if path == "/clients/new" || path == "/webhooks/new" || path == "/routes" {
 					want = 200
 				} else if path == "/clients/client-broken" && c.n < 0 && c.err == nil {
 					want = 404
