@@ -25,7 +25,7 @@ import (
 type Inbox interface {
 	// List returns messages, newest first. It refuses a number that is none
 	// with fault.InvalidPhone.
-	List(ctx context.Context, q Query) ([]Entry, error)
+	List(ctx context.Context, q Query) (InboxPage, error)
 }
 
 // Query selects messages.
@@ -34,6 +34,15 @@ type Query struct {
 	To string
 	// Limit is how many at most; zero for the inbox's default.
 	Limit int
+	// Before, when not zero, continues after that message.
+	Before store.MessageID
+}
+
+// InboxPage is one page of the inbox.
+type InboxPage struct {
+	Messages []Entry
+	// Next, when not zero, is the Before of the next page.
+	Next store.MessageID
 }
 
 // Entry is one message as its recipient would see it. Printed or logged, it
@@ -102,6 +111,9 @@ type Console struct {
 	cfg    Config
 	keeper *keeper
 	pages  *pages
+	// operations and handler are made once, by New.
+	operations []Operation
+	handler    http.Handler
 }
 
 // New returns a Console.
@@ -125,7 +137,9 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now), pages: p}, nil
+	c := &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now), pages: p}
+	c.handler = c.route()
+	return c, nil
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {

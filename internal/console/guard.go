@@ -33,21 +33,31 @@ type holdView struct {
 }
 
 type holdsDocument struct {
-	Holds []holdView `json:"holds"`
+	Holds      []holdView `json:"holds"`
+	NextCursor string     `json:"nextCursor,omitempty"`
 }
+
+// holdList marks cursors of the holds.
+const holdList = 'h'
 
 // holdsJSON is GET /admin/v1/guard/holds.
 func (c *Console) holdsJSON(w http.ResponseWriter, r *http.Request) {
+	paging, wrong := readPaging(r.URL, holdList)
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
+		return
+	}
 	holds, err := c.cfg.Guard.Holds(r.Context())
 	if err != nil {
 		c.refuseFailed(w, r, "holds", err)
 		return
 	}
-	doc := holdsDocument{Holds: make([]holdView, 0, len(holds))}
+	holds, next := pageOf(holds, paging, true, func(h *screening.Hold) place { return placed(h.At, h.Key) })
+	doc := holdsDocument{Holds: make([]holdView, 0, len(holds)), NextCursor: next}
 	for i := range holds {
 		doc.Holds = append(doc.Holds, holdView{holds[i].Key, holds[i].Client, holds[i].HoldData})
 	}
-	writeJSON(w, http.StatusOK, doc)
+	c.answerList(w, r, doc)
 }
 
 // releaseJSON is POST /admin/v1/guard/release with {"key": "…"}.

@@ -8,7 +8,9 @@ import (
 )
 
 // Handler returns the handler of the admin listener.
-func (c *Console) Handler() http.Handler {
+func (c *Console) Handler() http.Handler { return c.handler }
+
+func (c *Console) route() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", http.HandlerFunc(c.notFound))
 	mux.Handle("/healthz", c.only(http.MethodGet, http.HandlerFunc(healthz)))
@@ -19,6 +21,7 @@ func (c *Console) Handler() http.Handler {
 	c.handleGuard(mux)
 	c.handleClients(mux)
 	c.handlePhones(mux)
+	c.jsonAt(mux, "/admin/v1/openapi.yaml", c.descriptionYAML, nil)
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
 	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
 	for path, h := range map[string]http.HandlerFunc{
@@ -37,29 +40,17 @@ func (c *Console) Handler() http.Handler {
 	return c.observed(protection.Handler(mux))
 }
 
-// pageAt and jsonAt register what serves GET and POST of a path; nil for no such
-// method.
+// pageAt registers what serves GET and POST of a path; nil for no such method.
 func (c *Console) pageAt(mux *http.ServeMux, path string, get, post http.HandlerFunc) {
 	mux.Handle(path, c.methods(c.paged(get), c.paged(post), nil))
 }
 
-func (c *Console) jsonAt(mux *http.ServeMux, path string, get, post http.HandlerFunc) {
-	mux.Handle(path, c.methods(c.asked(get), c.asked(post), nil))
-}
-
-// paged and asked admit the operator alone, and keep nil.
+// paged admits the operator alone, and keeps nil.
 func (c *Console) paged(h http.HandlerFunc) http.HandlerFunc {
 	if h == nil {
 		return nil
 	}
 	return c.page(h).ServeHTTP
-}
-
-func (c *Console) asked(h http.HandlerFunc) http.HandlerFunc {
-	if h == nil {
-		return nil
-	}
-	return c.guarded(h).ServeHTTP
 }
 
 // handleViews registers what only tells, but for the number of a message.
@@ -116,6 +107,8 @@ func (c *Console) handleClients(mux *http.ServeMux) {
 	c.pageAt(mux, "/clients/{id}", c.clientPage, c.updateClientForm)
 	c.pageAt(mux, "/clients/{id}/{action}", nil, c.actClientForm)
 	c.jsonAt(mux, "/admin/v1/clients", c.clientsJSON, c.createClientJSON)
-	mux.Handle("/admin/v1/clients/{id}", c.methods(c.asked(c.clientJSON), nil, c.asked(c.updateClientJSON)))
-	c.jsonAt(mux, "/admin/v1/clients/{id}/{action}", nil, c.actClientJSON)
+	c.operationsAt(mux, "/admin/v1/clients/{id}", verbs{http.MethodGet: c.clientJSON, http.MethodPatch: c.updateClientJSON})
+	for name, act := range clientActions {
+		c.jsonAt(mux, "/admin/v1/clients/{id}/"+name, nil, c.actClientJSON(act))
+	}
 }

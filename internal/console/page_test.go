@@ -151,6 +151,7 @@ type whole struct {
 	queue    store.QueueStats
 	clients  *tenant.Registry
 	browser  *http.Client
+	console  *console.Console
 }
 
 func newWhole(t *testing.T) *whole {
@@ -166,7 +167,7 @@ func newWhole(t *testing.T) *whole {
 	})
 	cfg := w.cfg
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
-	cfg.MasterKeys = ring.List
+	cfg.MasterKeys, cfg.Phones = ring.List, &fakePhones{}
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
 	c, err := console.New(cfg)
@@ -175,7 +176,7 @@ func newWhole(t *testing.T) *whole {
 	}
 	ts := httptest.NewServer(c.Handler())
 	t.Cleanup(ts.Close)
-	w.url = ts.URL
+	w.url, w.console, w.described = ts.URL, c, true
 	w.browser = w.fixture.browser()
 	w.do(w.browser, "POST", "/login", url.Values{"token": {token}})
 	return w

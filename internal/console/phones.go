@@ -198,6 +198,6 @@ func (c *Console) handlePhones(mux *http.ServeMux) {
 	if c.cfg.Phones == nil {
 		return
 	}
-	mux.Handle("/admin/v1/phones/{phoneId}", c.only(http.MethodDelete, c.guarded(http.HandlerFunc(c.phoneErase))))
-	mux.Handle("/admin/v1/phones/{phoneId}/export", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.phoneExport))))
+	c.operationsAt(mux, "/admin/v1/phones/{phoneId}", verbs{http.MethodDelete: c.phoneErase})
+	c.jsonAt(mux, "/admin/v1/phones/{phoneId}/export", c.phoneExport, nil)
 }

@@ -54,34 +54,9 @@ func (c *Console) readJSON(w http.ResponseWriter, r *http.Request, into any) boo
 	return true
 }
 
-// methods picks the handler of a method; GET includes HEAD.
+// methods picks the handler of a method.
 func (c *Console) methods(get, post, patch http.HandlerFunc) http.Handler {
-	var allow []string
-	if get != nil {
-		allow = append(allow, "GET", "HEAD")
-	}
-	if post != nil {
-		allow = append(allow, "POST")
-	}
-	if patch != nil {
-		allow = append(allow, "PATCH")
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var h http.HandlerFunc
-		switch r.Method {
-		case http.MethodGet, http.MethodHead:
-			h = get
-		case http.MethodPost:
-			h = post
-		case http.MethodPatch:
-			h = patch
-		}
-		if h == nil {
-			c.methodNotAllowed(w, strings.Join(allow, ", "))
-			return
-		}
-		h(w, r)
-	})
+	return c.choose(verbs{http.MethodGet: get, http.MethodPost: post, http.MethodPatch: patch})
 }
 
 // Codes of what operators change.

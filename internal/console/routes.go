@@ -45,10 +45,10 @@ type routesDocument struct {
 }
 
 // routesJSON is GET /admin/v1/routes.
-func (c *Console) routesJSON(w http.ResponseWriter, _ *http.Request) {
+func (c *Console) routesJSON(w http.ResponseWriter, r *http.Request) {
 	routes := c.cfg.Routes()
 	if routes == nil {
 		routes = []RouteView{}
 	}
-	writeJSON(w, http.StatusOK, routesDocument{routes})
+	c.answerList(w, r, routesDocument{routes})
 }
