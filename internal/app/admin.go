@@ -93,5 +93,6 @@ func (n *node) wireAdmin() error {
 		IdleTimeout:       adminIdleTimeout,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
+	n.admin.RegisterOnShutdown(pages.EndStreams)
 	return nil
 }

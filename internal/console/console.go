@@ -114,6 +114,7 @@ type Console struct {
 	// operations and handler are made once, by New.
 	operations []Operation
 	handler    http.Handler
+	feed       *feed
 }
 
 // New returns a Console.
@@ -133,13 +134,25 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p, err := loadPages()
-	if err != nil {
+	c := &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now)}
+	var err error
+	if c.pages, err = loadPages(c.clientName); err != nil {
 		return nil, err
 	}
-	c := &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now), pages: p}
+	c.feed = newFeed(c.sample)
 	c.handler = c.route()
 	return c, nil
+}
+
+// clientName is the name of a client, or its id if the client is not known, has no name,
+// or cannot be used.
+func (c *Console) clientName(id string) string {
+	if c.cfg.Clients != nil {
+		if known := c.cfg.Clients.Client(id); known != nil && known.Name != "" {
+			return known.Name
+		}
+	}
+	return id
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {

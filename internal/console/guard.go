@@ -124,7 +124,7 @@ func (c *Console) guardPage(w http.ResponseWriter, r *http.Request) {
 func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, wrong string) {
 	v := guardView{frame: c.frame(sectionGuard, "Guard")}
 	v.tell(r)
-	v.Error = wrong
+	v.Error, v.Script = wrong, liveScript
 	failed := func(err error) {
 		if err != nil {
 			var code api.Code

@@ -22,6 +22,7 @@ func (c *Console) route() http.Handler {
 	c.handleClients(mux)
 	c.handlePhones(mux)
 	c.jsonAt(mux, "/admin/v1/openapi.yaml", c.descriptionYAML, nil)
+	c.jsonAt(mux, "/admin/v1/live", c.live, nil)
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
 	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
 	for path, h := range map[string]http.HandlerFunc{

@@ -80,7 +80,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		w.messages.detail.MessageView = aMessage()
 		paths := []string{"/admin/v1/clients/" + id, "/admin/v1/clients/client-broken", "/admin/v1/messages/" + messageID.String(), "/admin/v1/phones/p/export?client=c"}
 		for _, o := range w.console.Operations() {
-			if o.Method == http.MethodGet && !strings.Contains(o.Path, "{") {
+			if o.Method == http.MethodGet && !strings.Contains(o.Path, "{") && o.Path != livePath {
 				paths = append(paths, o.Path)
 			}
 		}

@@ -31,8 +31,9 @@ type asset struct {
 	body              []byte
 }
 
-func loadPages() (*pages, error) {
-	t, err := template.New("").Funcs(functions).ParseFS(files, "assets/*.html")
+// loadPages reads the templates. clientName tells the name of a client by its id.
+func loadPages(clientName func(id string) string) (*pages, error) {
+	t, err := template.New("").Funcs(functions).Funcs(template.FuncMap{"clientName": clientName}).ParseFS(files, "assets/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("console: templates: %w", err)
 	}
@@ -40,6 +41,7 @@ func loadPages() (*pages, error) {
 	for name, contentType := range map[string]string{
 		"console.css": "text/css; charset=utf-8",
 		"inbox.js":    "text/javascript; charset=utf-8",
+		liveScript:    "text/javascript; charset=utf-8",
 	} {
 		body, err := files.ReadFile(path.Join("assets", name))
 		if err != nil {

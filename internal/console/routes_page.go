@@ -31,6 +31,7 @@ type routesView struct {
 // routesPage is GET /routes.
 func (c *Console) routesPage(w http.ResponseWriter, _ *http.Request) {
 	v := routesView{frame: c.frame(sectionRoutes, "Routes"), Routes: routeItems(c.cfg.Routes())}
+	v.Script = liveScript
 	c.render(w, http.StatusOK, "routes.html", v)
 }
 
