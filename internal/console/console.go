@@ -89,6 +89,8 @@ type Config struct {
 	Phones Phones
 	// Routes tells the routes and how they fare; nil for none.
 	Routes func() []RouteView
+	// TestSends tries routes; nil for never.
+	TestSends TestSends
 	// Guard tells what is held back and spent; nil for nothing.
 	Guard Guard
 	// Clients are changed through it; nil for none. It has to have an audit trail.

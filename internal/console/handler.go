@@ -18,6 +18,7 @@ func (c *Console) route() http.Handler {
 	mux.Handle("/logout", c.only(http.MethodPost, http.HandlerFunc(c.logout)))
 	mux.Handle("/assets/{name}", c.only(http.MethodGet, http.HandlerFunc(c.asset)))
 	c.handleViews(mux)
+	c.handleTestSends(mux)
 	c.handleGuard(mux)
 	c.handleClients(mux)
 	c.handlePhones(mux)
