@@ -153,7 +153,7 @@ func (v *Validator) validate(req *http.Request, resp *http.Response, body []byte
 // find returns the operation a request reaches. For one that reaches none it
 // makes an operation which knows only the answer that is then due.
 func (v *Validator) find(req *http.Request, status int) (*routers.Route, map[string]string, error) {
-	path, item, params := v.match(req.URL.Path)
+	path, item, params := v.match(req.URL.EscapedPath())
 	if item == nil {
 		if status != http.StatusNotFound {
 			return nil, nil, errors.New("the path is not in the description, so 404 is due")

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"codeword/internal/audit"
+	"codeword/internal/console/login"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/server"
@@ -129,6 +130,7 @@ func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
 		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour,
 		Delivery: "on", DeliveryWorkers: 256, MaxQueueAge: time.Minute,
 		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 9600 * time.Hour, DrainTimeout: 20 * time.Second,
+		loginFlags: loginFlags{LoginLife: login.DefaultLife, LoginIdle: login.DefaultIdle, OIDCRecheck: login.DefaultRecheck},
 	}})
 }
 

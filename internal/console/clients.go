@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"codeword/api"
-	"codeword/internal/audit"
+	"codeword/internal/console/login"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -38,7 +39,9 @@ type SecretView struct {
 	LastUseTime api.Time `json:"lastUseTime,omitzero"`
 }
 
-func viewClient(row *store.Client) ClientView {
+// viewClient makes the view of a client for who asks. Numbers are whole for those alone
+// who can change them.
+func viewClient(r *http.Request, row *store.Client) ClientView {
 	v := ClientView{
 		ID: row.ID, Name: row.Name, Env: tenant.Env(row.Live), Revision: row.Revision,
 		CreateTime: api.NewTime(row.CreatedAt), Secrets: []SecretView{},
@@ -59,7 +62,22 @@ func viewClient(row *store.Client) ClientView {
 		return v
 	}
 	_, v.Warnings, _ = v.Settings.Texts() // checked above
+	if !may(r, login.Admin) {
+		v.Settings.SafeNumbers = masked(v.Settings.SafeNumbers)
+	}
 	return v
+}
+
+// masked are whole numbers by their last four digits, and their beginnings as they are.
+func masked(numbers []string) []string {
+	const beginning = len("+16502180") // of a thousands-block, the longest that has many
+	out := slices.Clone(numbers)
+	for i, n := range out {
+		if len(n) > beginning {
+			out[i] = "…" + n[len(n)-4:]
+		}
+	}
+	return out
 }
 
 // clientsJSON is GET /admin/v1/clients.
@@ -78,7 +96,7 @@ func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
 	rows, next := pageOf(rows, paging, false, func(row *store.Client) place { return placed(row.CreatedAt, row.ID) })
 	views := make([]ClientView, len(rows))
 	for i := range rows {
-		views[i] = viewClient(&rows[i])
+		views[i] = viewClient(r, &rows[i])
 	}
 	c.answerList(w, r, struct {
 		Clients    []ClientView `json:"clients"`
@@ -89,7 +107,7 @@ func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
 // clientJSON is GET /admin/v1/clients/{id}.
 func (c *Console) clientJSON(w http.ResponseWriter, r *http.Request) {
 	row, err := c.cfg.Clients.Find(r.Context(), r.PathValue("id"))
-	if tag := clientTag(&row); err == nil && unmodified(r, tag) {
+	if tag := clientTag(r, &row); err == nil && unmodified(r, tag) {
 		w.Header().Set("ETag", tag)
 		w.WriteHeader(http.StatusNotModified)
 		return
@@ -108,8 +126,8 @@ type clientDocument struct {
 func (c *Console) answerClient(w http.ResponseWriter, r *http.Request, status int, row store.Client, secret string, err error) {
 	switch kindOf(err) {
 	case noChange:
-		w.Header().Set("ETag", clientTag(&row))
-		writeJSON(w, status, clientDocument{viewClient(&row), secret})
+		w.Header().Set("ETag", clientTag(r, &row))
+		writeJSON(w, status, clientDocument{viewClient(r, &row), secret})
 	case noClient:
 		c.refuse(w, http.StatusNotFound, codeNotFoundClient, "There is no such client.")
 	case staleChange:
@@ -168,7 +186,7 @@ func (c *Console) createClientJSON(w http.ResponseWriter, r *http.Request) {
 	if !c.readJSON(w, r, &in) {
 		return
 	}
-	row, secret, err := c.cfg.Clients.Create(r.Context(), audit.Console, "", in.Name, in.Live, in.Settings)
+	row, secret, err := c.cfg.Clients.Create(r.Context(), actor(r.Context()), "", in.Name, in.Live, in.Settings)
 	c.answerClient(w, r, http.StatusCreated, row, secret, err)
 }
 
@@ -187,7 +205,7 @@ func (c *Console) updateClientJSON(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	row, err := c.cfg.Clients.Seen(revision).Update(r.Context(), audit.Console, id, in.Name, in.Settings)
+	row, err := c.cfg.Clients.Seen(revision).Update(r.Context(), actor(r.Context()), id, in.Name, in.Settings)
 	c.answerClient(w, r, http.StatusOK, row, "", err)
 }
 
@@ -229,20 +247,20 @@ type clientAction struct {
 // clientActions are the actions by their names in paths.
 var clientActions = map[string]clientAction{
 	"disable": {"disabled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		_, err := s.SetDisabled(ctx, audit.Console, id, true)
+		_, err := s.SetDisabled(ctx, actor(ctx), id, true)
 		return "", err
 	}},
 	"enable": {"enabled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		_, err := s.SetDisabled(ctx, audit.Console, id, false)
+		_, err := s.SetDisabled(ctx, actor(ctx), id, false)
 		return "", err
 	}},
 	"start-rotation": {"", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		return s.StartRotation(ctx, audit.Console, id)
+		return s.StartRotation(ctx, actor(ctx), id)
 	}},
 	"finish-rotation": {"finished", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		return "", s.FinishRotation(ctx, audit.Console, id)
+		return "", s.FinishRotation(ctx, actor(ctx), id)
 	}},
 	"cancel-rotation": {"canceled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		return "", s.CancelRotation(ctx, audit.Console, id)
+		return "", s.CancelRotation(ctx, actor(ctx), id)
 	}},
 }

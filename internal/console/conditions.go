@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"codeword/api"
+	"codeword/internal/console/login"
 	"codeword/internal/store"
 )
 
@@ -20,11 +21,12 @@ import (
 const codePrecondition api.Code = "PRECONDITION_FAILED"
 
 // clientTag is the entity tag of a client: its revision, a dot, and a digest of what
-// changes without a revision, namely when its secrets were used.
-func clientTag(row *store.Client) string {
+// changes without a revision: when its secrets were used, and what who asks may see.
+func clientTag(r *http.Request, row *store.Client) string {
 	h := sha256.New()
+	_ = binary.Write(h, binary.BigEndian, may(r, login.Admin)) // a hash takes all
 	for _, s := range row.Secrets {
-		_ = binary.Write(h, binary.BigEndian, s.LastUsedAt.UnixMilli()) // a hash takes all
+		_ = binary.Write(h, binary.BigEndian, s.LastUsedAt.UnixMilli())
 	}
 	return `"` + strconv.FormatInt(row.Revision, 10) + "." + hex.EncodeToString(h.Sum(nil)[:6]) + `"`
 }

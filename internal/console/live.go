@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"codeword/api"
+	"codeword/internal/console/login"
 	"codeword/internal/store"
 )
 
@@ -79,7 +80,7 @@ func (c *Console) follow(r *http.Request, s *stream, out liveWriter) {
 			}
 			text = b.String()
 		}
-		if c.keeper.admit(r) != "" {
+		if !c.stillIn(out.w, r) {
 			out.write("event: end\ndata: {}\n\n")
 			return
 		}
@@ -87,6 +88,13 @@ func (c *Console) follow(r *http.Request, s *stream, out liveWriter) {
 			return
 		}
 	}
+}
+
+// stillIn tells whether who asked may go on, by the cookie of then: a browser comes back
+// with the one of now.
+func (c *Console) stillIn(w http.ResponseWriter, r *http.Request) bool {
+	p, code := c.logins.Admit(w, r)
+	return code == "" && p.Role >= login.Viewer
 }
 
 // liveWriter writes pieces of a stream.

@@ -89,6 +89,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			if got.status != 200 && (full || got.status != 404) {
 				t.Errorf("%s: %d %s", path, got.status, got.body)
 			}
+			if strings.Contains(path, "/export") {
+				continue // has no HEAD
+			}
 			if head := w.send("HEAD", path, ""); head.status != got.status || head.body != "" {
 				t.Errorf("HEAD %s: %d %q", path, head.status, head.body)
 			}

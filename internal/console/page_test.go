@@ -147,6 +147,7 @@ type whole struct {
 	messages *fakeMessages
 	guard    *fakeGuard
 	keys     *fakeKeys
+	tests    *fakeTests
 	routes   []console.RouteView
 	queue    store.QueueStats
 	clients  *tenant.Registry
@@ -156,7 +157,7 @@ type whole struct {
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}}
+	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, tests: &fakeTests{}}
 	ring, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +168,7 @@ func newWhole(t *testing.T) *whole {
 	})
 	cfg := w.cfg
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
-	cfg.MasterKeys, cfg.Phones = ring.List, &fakePhones{}
+	cfg.MasterKeys, cfg.Phones, cfg.TestSends = ring.List, &fakePhones{}, w.tests
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
 	c, err := console.New(cfg)

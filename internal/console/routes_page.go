@@ -4,6 +4,8 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+
+	"codeword/internal/console/login"
 )
 
 // routeItem is a route as the page shows it.
@@ -33,13 +35,13 @@ type routesView struct {
 }
 
 // routesPage is GET /routes.
-func (c *Console) routesPage(w http.ResponseWriter, _ *http.Request) {
-	c.render(w, http.StatusOK, "routes.html", c.routesView())
+func (c *Console) routesPage(w http.ResponseWriter, r *http.Request) {
+	c.render(w, http.StatusOK, "routes.html", c.routesView(r))
 }
 
-func (c *Console) routesView() routesView {
-	v := routesView{frame: c.frame(sectionRoutes, "Routes"), Routes: routeItems(c.cfg.Routes()), Tests: c.cfg.TestSends != nil}
-	v.Script = liveScript
+func (c *Console) routesView(r *http.Request) routesView {
+	v := routesView{frame: c.frame(r, sectionRoutes, "Routes"), Routes: routeItems(c.cfg.Routes())}
+	v.Script, v.Tests = liveScript, c.cfg.TestSends != nil && may(r, login.Operator)
 	return v
 }
 

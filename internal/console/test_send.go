@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"codeword/api"
-	"codeword/internal/audit"
 	"codeword/internal/fault"
 )
 
@@ -55,7 +54,7 @@ func (c *Console) testSendJSON(w http.ResponseWriter, r *http.Request) {
 	if !c.readJSON(w, r, &in) {
 		return
 	}
-	out, err := c.cfg.TestSends.TestSend(r.Context(), audit.Console, r.PathValue("name"), in.To)
+	out, err := c.cfg.TestSends.TestSend(r.Context(), actor(r.Context()), r.PathValue("name"), in.To)
 	if err != nil {
 		status, code, text := c.testRefusal(w, r, err)
 		var data *api.ErrorData
@@ -98,8 +97,8 @@ func (c *Console) testSendForm(w http.ResponseWriter, r *http.Request) {
 	if !c.readForm(w, r) {
 		return
 	}
-	v, status := c.routesView(), http.StatusOK
-	out, err := c.cfg.TestSends.TestSend(r.Context(), audit.Console, r.PathValue("name"), r.PostFormValue("to"))
+	v, status := c.routesView(r), http.StatusOK
+	out, err := c.cfg.TestSends.TestSend(r.Context(), actor(r.Context()), r.PathValue("name"), r.PostFormValue("to"))
 	if err != nil {
 		status, _, v.Error = c.testRefusal(w, r, err)
 	} else {

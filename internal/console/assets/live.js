@@ -30,8 +30,8 @@ function schedule() {
   if (!timer) timer = setTimeout(() => refresh().catch(() => {}), pause); // the next change tries again
 }
 
+// A stream that ends is opened again, with the login of then, and for good without one.
 const stream = new EventSource("/admin/v1/live");
 for (const name of ["queue", "routes", "holds", "messages", "events"]) {
   stream.addEventListener(name, () => { due.add(name); schedule(); });
 }
-stream.addEventListener("end", () => stream.close());
