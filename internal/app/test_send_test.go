@@ -33,8 +33,15 @@ func (*capture) Traits() carrier.Traits { return carrier.Traits{} }
 func (c *capture) Send(ctx context.Context, m carrier.Message) (carrier.Receipt, error) {
 	c.mu.Lock()
 	c.got = append(c.got, m)
+	step := c.step
 	c.mu.Unlock()
-	return c.step(ctx, m)
+	return step(ctx, m)
+}
+
+func (c *capture) do(step carriertest.Step) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.step = step
 }
 
 func newTestSends(t *testing.T) (*keeperBed, *testSends, *capture) {
@@ -60,7 +67,7 @@ func TestTestSend(t *testing.T) {
 		{carriertest.FailWith(errors.New("secret +16502180000")), "unknown", "unknown", ""},
 		{carriertest.Panic("secret"), "unknown", "unknown", "panic"},
 	} {
-		c.step = want.step
+		c.do(want.step)
 		out, err := s.TestSend(t.Context(), "cli:ann", "main", keptNumber)
 		if err != nil || out.Status != want.status || out.Class != want.class || want.reason != "" && out.Reason != want.reason || out.PhoneMask != "0000" ||
 			(out.CarrierRef != "") != (want.class == "") || strings.Contains(out.Reason, "secret") {
@@ -165,10 +172,10 @@ func TestTestSendLimit(t *testing.T) {
 func TestTestSendOutlivesWhoAsked(t *testing.T) {
 	_, s, c := newTestSends(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	c.step = func(send context.Context, m carrier.Message) (carrier.Receipt, error) {
+	c.do(func(send context.Context, m carrier.Message) (carrier.Receipt, error) {
 		cancel()
 		return carriertest.Accept()(send, m)
-	}
+	})
 	if out, err := s.TestSend(ctx, "cli:ann", "main", keptNumber); err != nil || out.Status != "sent" {
 		t.Errorf("%+v, %v", out, err)
 	}
@@ -176,7 +183,7 @@ func TestTestSendOutlivesWhoAsked(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	for name, step := range map[string]carriertest.Step{"to the deadline": carriertest.Hang(), "for good": carriertest.HangUntil(release)} {
-		c.step = step
+		c.do(step)
 		if out, err := s.TestSend(t.Context(), "cli:ann", "main", keptNumber); err != nil || out.Status != "unknown" || out.Reason != carrier.ReasonTimeout {
 			t.Errorf("hangs %s: %+v, %v", name, out, err)
 		}
