@@ -24,6 +24,7 @@ import (
 	"codeword/internal/server"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
+	"codeword/internal/tracing"
 )
 
 // The files in a dev instance's directory.
@@ -50,7 +51,8 @@ type devCommand struct {
 // Run serves until the process is told to stop.
 func (c *devCommand) Run(ctx context.Context, s streams) error {
 	carriers, err := c.carriersFile(c.PublicURL)
-	err = errors.Join(err, c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
+	traces, tracesErr := tracing.FromEnv(os.Getenv)
+	err = errors.Join(err, tracesErr, c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
 	if c.PublicURL != "" {
 		err = errors.Join(err, validatePublicURL(c.PublicURL))
 	}
@@ -64,7 +66,7 @@ func (c *devCommand) Run(ctx context.Context, s streams) error {
 	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
 	defer flush()
 	cfg.Now, cfg.Log = time.Now, log
-	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Out: s.out})
+	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Tracing: traces, Out: s.out})
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (c *doctorCommand) examine(ctx context.Context, st storage, s streams) []st
 	}
 	if st.Redis.text != "" {
 		ephemeral := store.Finding{What: "ephemeral", Note: st.Redis.String()}
-		if front, err := openEphemeral(ctx, st, e, nil); err == nil {
+		if front, err := openEphemeral(ctx, st, e, nil, nil); err == nil {
 			e = front
 		} else {
 			ephemeral.Err = err

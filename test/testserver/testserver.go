@@ -157,7 +157,7 @@ func (s *Server) start() {
 func environ() []string {
 	var out []string
 	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "CODEWORD_") {
+		if !strings.HasPrefix(entry, "CODEWORD_") && !strings.HasPrefix(entry, "OTEL_") {
 			out = append(out, entry)
 		}
 	}
