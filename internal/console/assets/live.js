@@ -9,7 +9,8 @@ const busy = (part) => part.contains(document.activeElement) || part.querySelect
 
 async function refresh() {
   timer = 0;
-  if (document.hidden || getSelection().toString()) return schedule();
+  if (document.hidden) return; // all comes again with the next stream
+  if (getSelection().toString()) return schedule();
   const parts = [...document.querySelectorAll("[data-live]")].filter((part) => part.dataset.live.split(" ").some((name) => due.has(name)));
   due = new Set();
   const later = parts.filter(busy), now = parts.filter((part) => !busy(part));
@@ -30,8 +31,21 @@ function schedule() {
   if (!timer) timer = setTimeout(() => refresh().catch(() => {}), pause); // the next change tries again
 }
 
-// A stream that ends is opened again, with the login of then, and for good without one.
-const stream = new EventSource("/admin/v1/live");
-for (const name of ["queue", "routes", "holds", "messages", "events"]) {
-  stream.addEventListener(name, () => { due.add(name); schedule(); });
+let stream = null;
+
+// A stream that ends is opened again by the browser, with the login of then, and for good
+// without one. Pages that nobody sees have none: a browser has few connections to a server.
+function follow() {
+  if (document.hidden) {
+    stream?.close();
+    stream = null;
+  } else if (!stream) {
+    stream = new EventSource("/admin/v1/live");
+    for (const name of ["queue", "routes", "holds", "messages", "events"]) {
+      stream.addEventListener(name, () => { due.add(name); schedule(); });
+    }
+  }
 }
+
+document.addEventListener("visibilitychange", follow);
+follow();
