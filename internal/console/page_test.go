@@ -153,6 +153,8 @@ type whole struct {
 	clients  *tenant.Registry
 	browser  *http.Client
 	console  *console.Console
+	// made are the settings of the console.
+	made console.Config
 }
 
 func newWhole(t *testing.T) *whole {
@@ -171,6 +173,7 @@ func newWhole(t *testing.T) *whole {
 	cfg.MasterKeys, cfg.Phones, cfg.TestSends = ring.List, &fakePhones{}, w.tests
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
+	w.made = cfg
 	c, err := console.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -160,6 +160,15 @@ type endpointData struct {
 	Reason   string   `json:"reason,omitempty"`
 	Replayed string   `json:"state,omitempty"`
 	EventID  string   `json:"eventId,omitempty"`
+	// Changes tell what was before and what is now. Of a URL they tell the host: what
+	// follows it may be a secret.
+	Changes map[string]delta `json:"changes,omitempty"`
+}
+
+// delta is a change of one thing.
+type delta struct {
+	From any `json:"from"`
+	To   any `json:"to"`
 }
 
 // Create adds an endpoint and returns it with its secret, which is shown this once. The
@@ -202,13 +211,16 @@ func (r *Registry) Update(ctx context.Context, actor string, id store.EndpointID
 		return Endpoint{}, err
 	}
 	return r.change(ctx, actor, EventUpdate, id, func(e *Endpoint) (any, error) {
-		if url != "" {
+		changes := make(map[string]delta)
+		if url != "" && url != e.URL {
+			changes["url"] = delta{host(e.URL), host(url)}
 			e.URL = url
 		}
-		if kinds != nil {
+		if kinds != nil && !slices.Equal(kinds, e.Kinds) {
+			changes["kinds"] = delta{e.Kinds, kinds}
 			e.Kinds = kinds
 		}
-		return endpointData{Endpoint: id.String(), Host: host(e.URL), Kinds: e.Kinds}, nil
+		return endpointData{Endpoint: id.String(), Host: host(e.URL), Kinds: e.Kinds, Changes: changes}, nil
 	})
 }
 
