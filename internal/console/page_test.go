@@ -159,7 +159,7 @@ type whole struct {
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, tests: &fakeTests{}}
+	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, tests: &fakeTests{out: console.TestOutcome{Route: "main", PhoneMask: "0000", Status: "sent"}}}
 	ring, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
