@@ -23,6 +23,9 @@ func (f *fixture) hold(req *http.Request, resp *http.Response, body []byte) {
 	if resp.StatusCode == http.StatusForbidden && strings.Contains(string(body), `"CROSS_ORIGIN_REQUEST"`) {
 		return // before anybody has looked at path and method
 	}
+	if req.Method == http.MethodHead && strings.HasSuffix(req.URL.Path, "/export") {
+		return // the one GET without HEAD
+	}
 	if err := v.Validate(req, resp, body); err != nil {
 		f.t.Errorf("%v\n%s", err, body)
 	}
