@@ -4,7 +4,7 @@ import "time"
 
 // Key names a block.
 type Key struct {
-	// Span is Hour or Day.
+	// Span is Hourly or Daily.
 	Span time.Duration
 	// Start is when it begins.
 	Start  time.Time
@@ -23,8 +23,8 @@ func (f Fold) Take(events []byte) error {
 		if r.err != nil {
 			return r.err
 		}
-		f.block(Hour, &t).add(&t)
-		f.block(Day, &t).add(&t)
+		f.block(Hourly, &t).add(&t)
+		f.block(Daily, &t).add(&t)
 	}
 	return nil
 }

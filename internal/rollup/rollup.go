@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// Hour and Day are the spans of blocks. Days are those of UTC.
+// Hourly and Daily are the spans of blocks. Days are those of UTC.
 const (
-	Hour = time.Hour
-	Day  = 24 * time.Hour
+	Hourly = time.Hour
+	Daily  = 24 * time.Hour
 )
 
 // Counts are what is added up.

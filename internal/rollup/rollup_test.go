@@ -37,7 +37,7 @@ func fold(t *testing.T, events ...rollup.Event) map[rollup.Key][]byte {
 
 func summary(t *testing.T, f rollup.Filter, bodies ...[]byte) *rollup.Summary {
 	t.Helper()
-	sum := rollup.NewSummary(f, rollup.Hour)
+	sum := rollup.NewSummary(f, rollup.Hourly)
 	for _, body := range bodies {
 		if err := sum.Add("client", noon, body); err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func TestFold(t *testing.T) {
 	arrived := rollup.Event{Client: 7, At: noon, Route: "a", Area: 212, Delivered: true, DeliveredAfter: 3 * time.Second, Verified: true, VerifiedAfter: time.Minute}
 	failed := rollup.Event{Client: 7, At: noon, Area: 305, Failed: 1, Reason: "expired"}
 	got := fold(t, taken, arrived, failed)
-	hour, day := rollup.Key{Span: rollup.Hour, Start: noon.Truncate(time.Hour), Client: 7}, rollup.Key{Span: rollup.Day, Start: noon.Truncate(24 * time.Hour), Client: 7}
+	hour, day := rollup.Key{Span: rollup.Hourly, Start: noon.Truncate(time.Hour), Client: 7}, rollup.Key{Span: rollup.Daily, Start: noon.Truncate(24 * time.Hour), Client: 7}
 	if len(got) != 2 || !bytes.Equal(got[hour], got[day]) {
 		t.Fatalf("got %v, want the same in an hour and a day", got)
 	}

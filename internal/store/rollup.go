@@ -31,9 +31,9 @@ type RollupQuery struct {
 	Client string
 }
 
-// KeepHours is how long rollups of hours are kept, where those of days are kept as long:
+// KeepHourly is how long rollups of hours are kept, where those of days are kept as long:
 // a month, and what it is compared with.
-const KeepHours = 45 * 24 * time.Hour
+const KeepHourly = 45 * 24 * time.Hour
 
 // OldestRollup is when the oldest rollup began that is still kept; the zero time, before
 // which none did, when all are.

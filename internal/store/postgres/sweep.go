@@ -183,7 +183,7 @@ const (
 	forgettable = `(last_send_at <= $3 OR octet_length(sealed) = 0 AND last_send_at <= ` + uncounted + `)
 		AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= $2`
 	countless = `last_send_at <= ` + uncounted + ` AND (day_log IS NOT NULL OR failure_log IS NOT NULL OR lanes IS NOT NULL)`
-	// pastRollup tells which roll-ups have passed: store.KeepHours, in microseconds, is
+	// pastRollup tells which roll-ups have passed: store.KeepHourly, in microseconds, is
 	// for those of hours.
 	pastRollup = `(start_at < $3 OR hours = 1 AND start_at < $2::bigint - 3888000000000)`
 	// earlyKept is how long, in microseconds, a receipt waits for its outcome: a day.

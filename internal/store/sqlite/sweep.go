@@ -133,7 +133,7 @@ const (
 	countless = `last_send_at <= ` + uncounted + ` AND (day_log IS NOT NULL OR failure_log IS NOT NULL OR lanes IS NOT NULL)`
 )
 
-// pastRollup tells which roll-ups have passed: store.KeepHours, in microseconds, is for
+// pastRollup tells which roll-ups have passed: store.KeepHourly, in microseconds, is for
 // those of hours.
 const pastRollup = `(start_at < ?3 OR hours = 1 AND start_at < ?2 - 3888000000000)`
 

@@ -44,14 +44,14 @@ func (s *suite) fold(t tb) {
 func (s *suite) counted(t tb, f rollup.Filter, q store.RollupQuery) *rollup.Summary {
 	t.Helper()
 	if q.Span == 0 {
-		q.Span = rollup.Hour
+		q.Span = rollup.Hourly
 	}
 	if q.Until.IsZero() {
 		q.From, q.Until = at(-1000*day), at(1000*day)
 	}
 	got, err := s.Rollups(context.Background(), q)
 	ok(t, "Rollups", err)
-	sum := rollup.NewSummary(f, rollup.Hour)
+	sum := rollup.NewSummary(f, rollup.Hourly)
 	for i := range got {
 		r := &got[i]
 		if r.Span != q.Span || r.Start.Before(q.From) || !r.Start.Before(q.Until) || !r.Start.Equal(r.Start.Truncate(r.Span)) {
@@ -70,7 +70,7 @@ func (s *suite) total(t tb, want rollup.Counts) *rollup.Summary {
 	if sum.Total.Counts != want {
 		t.Errorf("counted %+v, want %+v", sum.Total.Counts, want)
 	}
-	if days := s.counted(t, rollup.Filter{}, store.RollupQuery{Span: rollup.Day}); days.Total.Counts != want {
+	if days := s.counted(t, rollup.Filter{}, store.RollupQuery{Span: rollup.Daily}); days.Total.Counts != want {
 		t.Errorf("counted %+v by days, want %+v", days.Total.Counts, want)
 	}
 	return sum
@@ -200,9 +200,9 @@ func rollupSpans(t *testing.T, s *suite) {
 		q    store.RollupQuery
 		want int64
 	}{
-		{"the first hour", rollup.Filter{}, store.RollupQuery{Span: rollup.Hour, From: at(0), Until: at(time.Hour)}, 2},
-		{"the second hour", rollup.Filter{}, store.RollupQuery{Span: rollup.Hour, From: at(time.Hour), Until: at(2 * time.Hour)}, 1},
-		{"the first day", rollup.Filter{}, store.RollupQuery{Span: rollup.Day, From: at(-12 * time.Hour), Until: at(12 * time.Hour)}, 3},
+		{"the first hour", rollup.Filter{}, store.RollupQuery{Span: rollup.Hourly, From: at(0), Until: at(time.Hour)}, 2},
+		{"the second hour", rollup.Filter{}, store.RollupQuery{Span: rollup.Hourly, From: at(time.Hour), Until: at(2 * time.Hour)}, 1},
+		{"the first day", rollup.Filter{}, store.RollupQuery{Span: rollup.Daily, From: at(-12 * time.Hour), Until: at(12 * time.Hour)}, 3},
 		{"a client", rollup.Filter{}, store.RollupQuery{Client: s.other}, 3},
 		{"no client", rollup.Filter{}, store.RollupQuery{Client: "'; --"}, 0},
 		{"an area", rollup.Filter{Area: 201}, store.RollupQuery{}, 1},
@@ -374,14 +374,14 @@ func rollupSwept(t *testing.T, s *suite) {
 		keep        time.Duration
 		hours, days int
 	}{
-		{store.KeepHours - day, 400 * day, 1, 1},
-		{store.KeepHours + day, 400 * day, 0, 1},
+		{store.KeepHourly - day, 400 * day, 1, 1},
+		{store.KeepHourly + day, 400 * day, 0, 1},
 		{399 * day, 400 * day, 0, 1},
 		{4000 * day, 0, 0, 1},
 		{402 * day, 400 * day, 0, 0},
 	} {
 		s.roundOf(t, store.Sweep{Now: at(c.after), KeepMessages: keep, KeepRollups: c.keep, Limit: 10})
-		for span, want := range map[time.Duration]int{rollup.Hour: c.hours, rollup.Day: c.days} {
+		for span, want := range map[time.Duration]int{rollup.Hourly: c.hours, rollup.Daily: c.days} {
 			got, err := s.Rollups(t.Context(), store.RollupQuery{Span: span, From: at(-day), Until: at(day)})
 			if err != nil || len(got) != want {
 				t.Errorf("after %v, kept %v: %d of span %v, want %d (%v)", c.after, c.keep, len(got), span, want, err)
