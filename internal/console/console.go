@@ -121,11 +121,21 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p, err := loadPages()
-	if err != nil {
-		return nil, err
+	c := &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now)}
+	var err error
+	c.pages, err = loadPages(c.clientName)
+	return c, err
+}
+
+// clientName is the name of a client, or its id if the client is not known, has no name,
+// or cannot be used.
+func (c *Console) clientName(id string) string {
+	if c.cfg.Clients != nil {
+		if known := c.cfg.Clients.Client(id); known != nil && known.Name != "" {
+			return known.Name
+		}
 	}
-	return &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now), pages: p}, nil
+	return id
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) {

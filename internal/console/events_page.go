@@ -2,11 +2,13 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"codeword/api"
 	"codeword/internal/store"
@@ -70,8 +72,31 @@ func eventLines(data map[string]json.RawMessage) []eventLine {
 	return out
 }
 
-// plain is a string without its quotes, and any other value as JSON.
+// plain is a value as people read it: a string without its quotes, the elements of a
+// list, the members of an object by their names. What is nested deeper stays JSON.
 func plain(raw json.RawMessage) string {
+	var list []json.RawMessage
+	var object map[string]json.RawMessage
+	switch {
+	case json.Unmarshal(raw, &list) == nil && list != nil:
+		out := make([]string, len(list))
+		for i := range list {
+			out[i] = scalar(list[i])
+		}
+		return cmp.Or(strings.Join(out, ", "), "none")
+	case json.Unmarshal(raw, &object) == nil && object != nil:
+		var out []string
+		for _, name := range slices.Sorted(maps.Keys(object)) {
+			out = append(out, name+" "+scalar(object[name]))
+		}
+		return cmp.Or(strings.Join(out, ", "), "none")
+	default:
+		return scalar(raw)
+	}
+}
+
+// scalar is a string without its quotes, and any other value as JSON.
+func scalar(raw json.RawMessage) string {
 	var text string
 	if len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
 		return text

@@ -31,8 +31,9 @@ type asset struct {
 	body              []byte
 }
 
-func loadPages() (*pages, error) {
-	t, err := template.New("").Funcs(functions).ParseFS(files, "assets/*.html")
+// loadPages reads the templates. clientName tells the name of a client by its id.
+func loadPages(clientName func(id string) string) (*pages, error) {
+	t, err := template.New("").Funcs(functions).Funcs(template.FuncMap{"clientName": clientName}).ParseFS(files, "assets/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("console: templates: %w", err)
 	}

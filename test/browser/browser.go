@@ -97,9 +97,10 @@ func Screens() []Screen {
 
 // Tab is a page on a screen, with cookies and storage of its own.
 type Tab struct {
-	tb     testing.TB
-	ctx    context.Context
-	screen Screen
+	tb         testing.TB
+	ctx        context.Context
+	screen     Screen
+	scriptless bool
 
 	mu       sync.Mutex
 	problems []string
@@ -318,7 +319,13 @@ func (t *Tab) ClickOn(selector string) {
 // WithoutScript keeps pages that are loaded from now on from running scripts.
 func (t *Tab) WithoutScript() {
 	t.tb.Helper()
-	t.Do(Send(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	t.scriptless = true
+	t.disableScript(true)
+}
+
+func (t *Tab) disableScript(disabled bool) {
+	t.tb.Helper()
+	t.Do(Send(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: disabled}))
 }
 
 // Examine holds the page in its present state against what all states have to be:
@@ -340,6 +347,10 @@ func (t *Tab) Examine(state string) {
 // serious or critical.
 func (t *Tab) Axe() []string {
 	t.tb.Helper()
+	if t.scriptless { // axe needs what the page, which is loaded, does not get
+		t.disableScript(false)
+		defer t.disableScript(true)
+	}
 	if !Eval[bool](t, `typeof axe !== "undefined"`) {
 		source, err := os.ReadFile(filepath.Join(peers.Dir(t.tb), "node_modules", "axe-core", "axe.min.js"))
 		if err != nil {
@@ -352,22 +363,31 @@ func (t *Tab) Axe() []string {
 		.map(({ id, impact, help, nodes }) => [impact, id, help, ...nodes.map(({ html }) => html)].join(": ")))`)
 }
 
-// picture takes a screenshot of the whole page, if they are wanted.
+// picture takes a picture of the whole page, if they are wanted.
 func (t *Tab) picture(state string) {
-	dir := os.Getenv(Screenshots)
-	if dir == "" {
-		return
+	if dir := os.Getenv(Screenshots); dir != "" {
+		t.save(filepath.Join(dir, state+"-"+t.screen.Name+".png"), chromedp.FullScreenshot(100))
 	}
+}
+
+// Picture takes a picture of what the screen shows into a file.
+func (t *Tab) Picture(path string) {
+	t.tb.Helper()
+	t.save(path, chromedp.CaptureScreenshot())
+}
+
+func (t *Tab) save(path string, take chromedp.Action[[]byte]) {
+	t.tb.Helper()
 	ctx, cancel := context.WithTimeout(t.ctx, limit)
 	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(ctx, take)
 	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, state+"-"+t.screen.Name+".png"), png, 0o600)
+		err = os.WriteFile(path, png, 0o600)
 	}
 	if err != nil {
-		t.tb.Errorf("browser: picture of %s: %v", state, err)
+		t.tb.Errorf("browser: picture %s: %v", path, err)
 	}
 }
