@@ -174,7 +174,7 @@ type (
 	}
 	clientFigures struct {
 		ClientID string `json:"clientId"`
-		Name     string `json:"name,omitempty"`
+		Name     string `json:"name"`
 		comparedView
 	}
 	areaFigures struct {
@@ -233,9 +233,8 @@ func (c *Console) figures(ctx context.Context, q *figuresQuery) (*figuresView, e
 	for _, name := range keysOf(now.Routes, before.Routes) {
 		v.Routes = append(v.Routes, routeFigures{name, compared(now.Routes[name], before.Routes[name], true)})
 	}
-	names := c.clientNames(ctx)
 	for _, id := range keysOf(now.Clients, before.Clients) {
-		v.Clients = append(v.Clients, clientFigures{id, names[id], compared(now.Clients[id], before.Clients[id], byRoute)})
+		v.Clients = append(v.Clients, clientFigures{id, c.clientName(id), compared(now.Clients[id], before.Clients[id], byRoute)})
 	}
 	v.areas(now, before, byRoute)
 	v.failures(now, before)
@@ -244,22 +243,6 @@ func (c *Console) figures(ctx context.Context, q *figuresQuery) (*figuresView, e
 	slices.SortStableFunc(v.Clients, func(a, b clientFigures) int { return most(a.Now.countsView, b.Now.countsView) })
 	slices.SortStableFunc(v.Areas, func(a, b areaFigures) int { return most(a.Now, b.Now) })
 	return v, nil
-}
-
-// clientNames are for people: without them, ids have to do.
-func (c *Console) clientNames(ctx context.Context) map[string]string {
-	names := make(map[string]string)
-	if c.cfg.Clients == nil {
-		return names
-	}
-	rows, err := c.cfg.Clients.List(ctx)
-	if err != nil {
-		return names
-	}
-	for i := range rows {
-		names[rows[i].ID] = rows[i].Name
-	}
-	return names
 }
 
 // most puts the row with the most messages first.
