@@ -44,3 +44,13 @@ func (n *node) fold(ctx context.Context) {
 		timer.Reset(pause)
 	}
 }
+
+// foldAll adds up what is there.
+func foldAll(ctx context.Context, s rollupStore) error {
+	for {
+		folded, err := s.FoldRollups(ctx, foldSlice)
+		if err != nil || folded < foldSlice {
+			return err
+		}
+	}
+}

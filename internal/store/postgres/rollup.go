@@ -91,3 +91,33 @@ func (s *Store) Rollups(ctx context.Context, in store.RollupQuery) ([]store.Roll
 		ORDER BY r.start_at, r.client_no`, hours(in.Span), micros(in.From), micros(in.Until), in.Client)
 	return out, err
 }
+
+// CopyRollups reads roll-ups in the order of client, span and begin, after one of them.
+func (s *Store) CopyRollups(ctx context.Context, after store.RollupKey, limit int) ([]store.Rollup, error) {
+	var out []store.Rollup
+	err := s.query(ctx, func(c row) {
+		out = append(out, store.Rollup{Client: c.text(0), Span: time.Duration(c.int(1)) * time.Hour, Start: c.time(2), Body: slices.Clone(c[3])})
+	}, `SELECT c.client_id, r.hours, r.start_at, r.body FROM rollups r JOIN clients c USING (client_no)
+		WHERE (c.client_id COLLATE "C", r.hours, r.start_at) > ($1::text COLLATE "C", $2, $3)
+		ORDER BY c.client_id COLLATE "C", r.hours, r.start_at LIMIT $4`, after.Client, hours(after.Span), micros(after.Start), limit)
+	return out, err
+}
+
+// TakeRollups stores roll-ups as they are, and removes others.
+func (s *Store) TakeRollups(ctx context.Context, put []store.Rollup, drop []store.RollupKey) error {
+	client := func(i int) string {
+		if i < len(put) {
+			return put[i].Client
+		}
+		return drop[i-len(put)].Client
+	}
+	return s.take(ctx, len(put)+len(drop), client, func(t *tx, no []int64) {
+		for i, k := range drop {
+			t.exec(`DELETE FROM rollups WHERE hours = $1 AND start_at = $2 AND client_no = $3`, hours(k.Span), micros(k.Start), no[len(put)+i])
+		}
+		for i := range put {
+			r := &put[i]
+			t.putRollup(rollup.Key{Span: r.Span, Start: r.Start, Client: no[i]}, notNull(r.Body))
+		}
+	})
+}

@@ -102,3 +102,49 @@ func (s *Store) Rollups(ctx context.Context, in store.RollupQuery) ([]store.Roll
 	})
 	return out, err
 }
+
+// CopyRollups reads roll-ups in the order of client, span and begin, after one of them.
+func (s *Store) CopyRollups(ctx context.Context, after store.RollupKey, limit int) (out []store.Rollup, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		out = nil
+		// The bodies are not sorted with the keys: they are large.
+		return prepare(conn, `SELECT k.client_id, r.hours, r.start_at, r.body FROM (
+				SELECT rollup_no, client_id FROM rollups JOIN clients USING (client_no)
+				WHERE (client_id, hours, start_at) > (?, ?, ?) ORDER BY client_id, hours, start_at LIMIT ?
+			) k JOIN rollups r USING (rollup_no) ORDER BY k.client_id, r.hours, r.start_at`).
+			text(after.Client).int(hours(after.Span)).time(after.Start).int(int64(limit)).each(func(st *sqlite.Stmt) {
+			out = append(out, store.Rollup{
+				Client: st.ColumnText(0), Span: time.Duration(st.ColumnInt64(1)) * time.Hour, Start: columnTime(st, 2), Body: columnBlob(st, 3),
+			})
+		})
+	})
+	return out, err
+}
+
+// TakeRollups stores roll-ups as they are, and removes others.
+func (s *Store) TakeRollups(ctx context.Context, put []store.Rollup, drop []store.RollupKey) error {
+	return s.writer.do(ctx, func(t *tx) error {
+		for _, k := range drop {
+			no, err := t.clientOf(k.Client)
+			if err != nil {
+				return err
+			}
+			err = prepare(t.conn, `DELETE FROM rollups WHERE hours = ? AND start_at = ? AND client_no = ?`).
+				block(rollup.Key{Span: k.Span, Start: k.Start, Client: no}).exec()
+			if err != nil {
+				return err
+			}
+		}
+		for i := range put {
+			r := &put[i]
+			no, err := t.clientOf(r.Client)
+			if err != nil {
+				return err
+			}
+			if err := t.putRollup(&storedBlock{rollup.Key{Span: r.Span, Start: r.Start, Client: no}, r.Body}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
