@@ -65,8 +65,13 @@ func (n *node) wireAdmin() error {
 		PhoneIDs: n.otp.PhoneIDs,
 		Shown:    n.router.UsesInbox,
 	})
+	logins, err := n.logins()
+	if err != nil {
+		return err
+	}
 	pages, err := console.New(console.Config{
 		Token:    console.Token(n.cfg.AdminToken),
+		Login:    logins,
 		Inbox:    inboxView{view},
 		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp, audit: n.audit},
 		Events:   n.store,

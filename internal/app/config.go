@@ -85,6 +85,7 @@ type serverFlags struct {
 	KeepRollups      time.Duration `help:"How long the overview's figures are kept." default:"9600h"`
 	DrainTimeout     time.Duration `help:"How long a stopping server may take to finish." default:"20s"`
 	DrainDelay       time.Duration `help:"How long a stopping server still takes requests while /readyz fails, for load balancers to notice." default:"0s"`
+	loginFlags
 }
 
 func (f *serverFlags) proxies() ([]netip.Prefix, error) {
@@ -128,6 +129,7 @@ func (f *serverFlags) validate() error {
 	errs = append(errs, err)
 	_, err = f.webhookAllow()
 	errs = append(errs, err)
+	errs = append(errs, f.loginFlags.validate())
 	if f.MaxInFlight < 1 {
 		errs = append(errs, errors.New("max-in-flight: at least 1"))
 	}
@@ -283,7 +285,7 @@ func settingText(value any, kind reflect.Kind) (string, error) {
 			}
 			parts[i] = text
 		}
-		return strings.Join(parts, ","), nil
+		return kong.JoinEscaped(parts, ','), nil
 	case map[string]any:
 		return "", errors.New("takes one value, not settings of its own")
 	default:

@@ -18,11 +18,13 @@ import (
 	"github.com/google/uuid"
 
 	"codeword/internal/audit"
+	"codeword/internal/console/login"
 	"codeword/internal/fault"
 	"codeword/internal/keyring"
 	"codeword/internal/server"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
+	"codeword/internal/tracing"
 )
 
 // The files in a dev instance's directory.
@@ -49,7 +51,8 @@ type devCommand struct {
 // Run serves until the process is told to stop.
 func (c *devCommand) Run(ctx context.Context, s streams) error {
 	carriers, err := c.carriersFile(c.PublicURL)
-	err = errors.Join(err, c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
+	traces, tracesErr := tracing.FromEnv(os.Getenv)
+	err = errors.Join(err, tracesErr, c.validate(), validateListen("listen", c.Listen), validateListen("admin-listen", c.AdminListen))
 	if c.PublicURL != "" {
 		err = errors.Join(err, validatePublicURL(c.PublicURL))
 	}
@@ -63,7 +66,7 @@ func (c *devCommand) Run(ctx context.Context, s streams) error {
 	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
 	defer flush()
 	cfg.Now, cfg.Log = time.Now, log
-	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Out: s.out})
+	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Tracing: traces, Out: s.out})
 	if err != nil {
 		return err
 	}
@@ -128,7 +131,9 @@ func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
 	return startDev(ctx, cfg, nodeConfig{Out: io.Discard, Flags: serverFlags{
 		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour,
 		Delivery: "on", DeliveryWorkers: 256, MaxQueueAge: time.Minute,
-		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 9600 * time.Hour, KeepRollups: 9600 * time.Hour, DrainTimeout: 20 * time.Second,
+		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 9600 * time.Hour, KeepRollups: 9600 * time.Hour,
+		DrainTimeout: 20 * time.Second,
+		loginFlags:   loginFlags{LoginLife: login.DefaultLife, LoginIdle: login.DefaultIdle, OIDCRecheck: login.DefaultRecheck},
 	}})
 }
 

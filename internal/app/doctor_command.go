@@ -16,6 +16,7 @@ type doctorCommand struct {
 	storeFlags
 	Carriers  string `help:"Also ask each carrier and look-up service of this file whether it lets us in." placeholder:"FILE"`
 	PublicURL string `help:"The server's public URL, to judge the carriers' callback settings as well." placeholder:"URL"`
+	providerFlags
 }
 
 // Run checks everything it can reach and reports all of it; it fails when one
@@ -29,7 +30,7 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	if c.Carriers != "" {
 		findings = append(findings, checkCarriers(ctx, c.Carriers, c.PublicURL, s)...)
 	}
-	return tell(findings, s)
+	return tell(append(findings, checkProvider(ctx, &c.providerFlags)...), s)
 }
 
 // tell prints the findings and fails when one is that something does not work.
@@ -80,7 +81,7 @@ func (c *doctorCommand) examine(ctx context.Context, st storage, s streams) []st
 	}
 	if st.Redis.text != "" {
 		ephemeral := store.Finding{What: "ephemeral", Note: st.Redis.String()}
-		if front, err := openEphemeral(ctx, st, e, nil); err == nil {
+		if front, err := openEphemeral(ctx, st, e, nil, nil); err == nil {
 			e = front
 		} else {
 			ephemeral.Err = err

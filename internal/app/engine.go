@@ -155,13 +155,13 @@ func lead(ctx context.Context, e engine, name string, f func(context.Context) er
 
 // openEngine opens what st names and brings its schema up to date. moved is called,
 // at any time, when messages came into the queue by another way than a send of this
-// process; nil when nobody wants to know. o is told how long writes wait and take.
-func openEngine(ctx context.Context, st storage, moved func(), o store.Observe) (engine, error) {
-	base, err := openDatabase(ctx, st, o)
+// process; nil when nobody wants to know. o is told how long writes wait and take, and calls of Redis.
+func openEngine(ctx context.Context, st storage, moved func(), o observers) (engine, error) {
+	base, err := openDatabase(ctx, st, o.writes)
 	if err != nil || st.Redis.text == "" {
 		return base, err
 	}
-	e, err := openEphemeral(ctx, st, base, moved)
+	e, err := openEphemeral(ctx, st, base, moved, o.calls)
 	if err != nil {
 		return nil, errors.Join(err, base.Close())
 	}

@@ -18,12 +18,12 @@ type redisEngine struct {
 
 // openEphemeral puts the engine of what expires in front of the ledger's, and owns
 // that from then on.
-func openEphemeral(ctx context.Context, st storage, base engine, moved func()) (engine, error) {
+func openEphemeral(ctx context.Context, st storage, base engine, moved func(), called func(string, time.Duration)) (engine, error) {
 	ledger, ok := capability[redis.Ledger](base)
 	if !ok {
 		return nil, errors.New("ephemeral: the database cannot stand behind it")
 	}
-	s, err := redis.Open(ctx, redis.Config{URL: st.Redis.text, Ledger: ledger, Moved: moved})
+	s, err := redis.Open(ctx, redis.Config{URL: st.Redis.text, Ledger: ledger, Moved: moved, Called: called, Now: time.Now})
 	if err != nil {
 		return nil, fmt.Errorf("ephemeral: %w", err)
 	}

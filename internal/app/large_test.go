@@ -354,7 +354,7 @@ func (l *large) fillPostgres() {
 
 // measure starts a server on the ledger, adds up what is to be added up, and asks.
 func (l *large) measure() {
-	e, err := openEngine(l.t.Context(), l.storage(), nil, store.Observe{})
+	e, err := openEngine(l.t.Context(), l.storage(), nil, observers{})
 	l.must(err)
 	began := time.Now()
 	for folded := 1; folded > 0; {

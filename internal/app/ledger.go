@@ -42,7 +42,7 @@ func openLedger(ctx context.Context, st storage, keyset string, log *slog.Logger
 	if err != nil {
 		return nil, asUsage(err)
 	}
-	e, err := openEngine(ctx, st, nil, store.Observe{})
+	e, err := openEngine(ctx, st, nil, observers{})
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func (n *node) wirePublic() (err error) {
 	if err != nil {
 		return err
 	}
-	n.handler, err = server.New(server.Config{
+	n.handler, err = server.New(n.tracedPublic(server.Config{
 		Clients:        n.clients,
 		OTP:            n.otp,
 		Sessions:       n.sessions,
@@ -34,7 +34,7 @@ func (n *node) wirePublic() (err error) {
 		Registry:       n.metrics,
 		Log:            n.log,
 		Now:            n.cfg.Now,
-	})
+	}))
 	if err != nil {
 		return err
 	}

@@ -250,7 +250,7 @@ func TestReveal(t *testing.T) {
 		}
 	}
 	id, _ := store.ParseMessageID(of[0].ID)
-	number, err := b.Reveal(t.Context(), audit.Console, id)
+	number, err := b.Reveal(t.Context(), audit.Token, id)
 	if err != nil || number != loggedNumber {
 		t.Fatalf("%s %v", number, err)
 	}
@@ -259,14 +259,14 @@ func TestReveal(t *testing.T) {
 		t.Fatalf("%v %v", events, err)
 	}
 	e := events[0]
-	if e.Kind != "phone.reveal" || e.Actor != "console" || e.Client != "client-live-a" || !strings.Contains(string(e.Data), of[0].PhoneID) || strings.Contains(string(e.Data), "6502180000") {
+	if e.Kind != "phone.reveal" || e.Actor != "token" || e.Client != "client-live-a" || !strings.Contains(string(e.Data), of[0].PhoneID) || strings.Contains(string(e.Data), "6502180000") {
 		t.Errorf("%+v %s", e, e.Data)
 	}
-	if _, err := b.Reveal(t.Context(), audit.Console, store.MessageID{1}); !fault.Is(err, fault.NotFound) {
+	if _, err := b.Reveal(t.Context(), audit.Token, store.MessageID{1}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("an unknown message: %v", err)
 	}
 	b.audit = nil
-	if number, err := b.Reveal(t.Context(), audit.Console, id); err == nil || number != "" {
+	if number, err := b.Reveal(t.Context(), audit.Token, id); err == nil || number != "" {
 		t.Errorf("without a trail: %s %v", number, err)
 	}
 }

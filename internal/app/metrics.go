@@ -127,6 +127,24 @@ func (c routeCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// arrivalBuckets fit what phones and people take, up to the longest life of a code.
+func arrivalBuckets() []float64 { return []float64{.5, 1, 2.5, 5, 10, 20, 40, 90, 180, 300, 600} }
+
+// verifiedMetrics adds to f how long it took until codes were used.
+func verifiedMetrics(reg prometheus.Registerer, now func() time.Time, f func([]store.Verified)) func([]store.Verified) {
+	used := promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
+		Name: "codeword_message_verified_seconds", Help: "Time from acceptance until the code was used, and noted within a second.",
+		Buckets: arrivalBuckets(),
+	}, []string{"route"})
+	return func(all []store.Verified) {
+		at := now()
+		for i := range all {
+			used.WithLabelValues(all[i].Route).Observe(max(0, at.Sub(all[i].CreatedAt)).Seconds())
+		}
+		f(all)
+	}
+}
+
 // inboundMetrics registers what comes back from carriers.
 func inboundMetrics(reg prometheus.Registerer) inbound.Metrics {
 	f := promauto.With(reg)
@@ -142,7 +160,12 @@ func inboundMetrics(reg prometheus.Registerer) inbound.Metrics {
 	replies := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "codeword_inbound_replies_total", Help: "Answers to STOP, START and HELP.",
 	}, []string{"route", "keyword", "outcome"})
+	arrived := f.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "codeword_message_receipt_seconds", Help: "Time from acceptance until a receipt said that the message was delivered.",
+		Buckets: arrivalBuckets(),
+	}, []string{"route"})
 	return inbound.Metrics{
+		Arrived: func(route string, d time.Duration) { arrived.WithLabelValues(route).Observe(d.Seconds()) },
 		Receipt: func(route string, e store.ReceiptEffect) { receipts.WithLabelValues(route, e.String()).Inc() },
 		Dropped: func(route, what string) { dropped.WithLabelValues(route, what).Inc() },
 		Inbound: func(route string, k message.KeywordKind) { written.WithLabelValues(route, k.String()).Inc() },

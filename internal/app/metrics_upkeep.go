@@ -10,9 +10,16 @@ import (
 	"codeword/internal/store"
 )
 
+// observers are told how long the engines take.
+type observers struct {
+	writes store.Observe
+	// calls is told of calls of Redis; nil without one.
+	calls func(function string, took time.Duration)
+}
+
 // storeDurations registers how long writes wait for their commit, and how long that
 // takes: together what an answer waits for stable storage.
-func storeDurations(reg prometheus.Registerer) store.Observe {
+func storeDurations(reg prometheus.Registerer, st storage) observers {
 	f := promauto.With(reg)
 	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}
 	wait := f.NewHistogram(prometheus.HistogramOpts{
@@ -21,11 +28,19 @@ func storeDurations(reg prometheus.Registerer) store.Observe {
 	commit := f.NewHistogram(prometheus.HistogramOpts{
 		Name: "codeword_store_commit_duration_seconds", Help: "Time that a commit took, or took to fail.", Buckets: buckets,
 	})
-	return store.Observe{
+	o := observers{writes: store.Observe{
 		Now:       time.Now, // durations: a test's clock stands still
 		Waited:    func(d time.Duration) { wait.Observe(d.Seconds()) },
 		Committed: func(d time.Duration) { commit.Observe(d.Seconds()) },
+	}}
+	calls := f.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "codeword_redis_call_duration_seconds", Help: "Time that a call of a function in Redis took, or took to fail.",
+		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2},
+	}, []string{"function"})
+	if st.Redis.text != "" {
+		o.calls = func(function string, d time.Duration) { calls.WithLabelValues(function).Observe(d.Seconds()) }
 	}
+	return o
 }
 
 // upkeepMetrics registers what runs out unless somebody, or the service itself, sees

@@ -27,6 +27,7 @@ import (
 	"codeword/internal/session"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
+	"codeword/internal/tracing"
 )
 
 // nodeConfig is everything that a node is made of, already validated.
@@ -50,8 +51,10 @@ type nodeConfig struct {
 	ProofEndpoints map[string]string
 	// Out takes what the carrier "log" writes.
 	Out io.Writer
-	Now func() time.Time
-	Log *slog.Logger
+	// Tracing is what the environment says of traces; its zero value traces nothing.
+	Tracing tracing.Settings
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // node is one running server.
@@ -79,7 +82,9 @@ type node struct {
 	handler *server.Server
 	certs   *server.Certificates
 	admin   *http.Server
-	unlock  func()
+	// tracer is nil while nothing is traced.
+	tracer *tracing.Tracer
+	unlock func()
 }
 
 // gcPercent lets the heap grow to four times what lives in it before it is
@@ -102,7 +107,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
 	}
 	n := &node{cfg: cfg, log: cfg.Log, unlock: unlock, metrics: prometheus.NewRegistry()}
-	n.store, err = openEngine(ctx, cfg.Storage, n.wake, storeDurations(n.metrics))
+	n.store, err = openEngine(ctx, cfg.Storage, n.wake, storeDurations(n.metrics, cfg.Storage))
 	if err != nil {
 		unlock()
 		return nil, errors.Join(err, cfg.Public.Close(), cfg.Admin.Close())
@@ -115,6 +120,9 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 
 func (n *node) wire(ctx context.Context) (err error) {
 	if err := copied(ctx, n.store); err != nil {
+		return err
+	}
+	if err := n.wireTracing(ctx); err != nil {
 		return err
 	}
 	n.keepPartitions(ctx) // before the first message
@@ -160,7 +168,7 @@ func (n *node) wireOtp(ctx context.Context) (err error) {
 	if err := n.wireScreening(ctx); err != nil {
 		return err
 	}
-	n.otp = otp.New(otp.Config{
+	n.otp = otp.New(n.traced(otp.Config{
 		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: n.online.lines, Prove: n.online.prove,
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
 		Screen: n.screen,
@@ -169,7 +177,7 @@ func (n *node) wireOtp(ctx context.Context) (err error) {
 			n.hooks.emitter.Verified(client, p)
 		},
 		Exhausted: n.hooks.emitter.Exhausted,
-	})
+	}))
 	if n.cfg.Flags.Delivery == "on" {
 		if err := n.wireDelivery(ctx); err != nil {
 			return err
@@ -309,6 +317,7 @@ func served(err error) error {
 
 // close frees what newNode took; closing a listener twice is harmless.
 func (n *node) close() error {
+	n.endTracing()
 	err := n.store.Close()
 	n.unlock()
 	_ = n.cfg.Public.Close()

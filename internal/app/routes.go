@@ -49,7 +49,7 @@ func (n *node) wireRouting() (err error) {
 	}
 	n.metrics.MustRegister(routeCollector{n.router})
 	n.proofs, err = inbound.NewProofs(inbound.ProofsConfig{
-		Store: n.store, Verified: n.router.Verified, Now: n.cfg.Now, Log: n.log,
+		Store: n.store, Verified: verifiedMetrics(n.metrics, n.cfg.Now, n.router.Verified), Now: n.cfg.Now, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (n *node) wireDelivery(ctx context.Context) (err error) {
 	if err := n.endLeases(ctx); err != nil {
 		return err
 	}
-	n.delivery, err = delivery.New(delivery.Config{
+	cfg := delivery.Config{
 		Queue:   n.hooks.emitter.Outcomes(n.store),
 		Clients: n.clients.Client,
 		Router:  n.router,
@@ -76,7 +76,11 @@ func (n *node) wireDelivery(ctx context.Context) (err error) {
 		DrainTimeout: n.cfg.Flags.DrainTimeout,
 		Log:          n.log,
 		Metrics:      deliveryMetrics(n.metrics),
-	})
+	}
+	if n.tracer != nil {
+		cfg.Tracer = n.tracer
+	}
+	n.delivery, err = delivery.New(cfg)
 	n.waking.Store(n.delivery)
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"codeword/internal/keyring"
 	"codeword/internal/server"
+	"codeword/internal/tracing"
 )
 
 // minAdminToken is the shortest admin token that is accepted, in bytes.
@@ -36,7 +37,8 @@ type serveCommand struct {
 func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) error {
 	st, ring, err := c.validate(file)
 	carriers, carriersErr := c.carriersFile(c.PublicURL)
-	if err := errors.Join(err, carriersErr); err != nil {
+	traces, tracesErr := tracing.FromEnv(os.Getenv)
+	if err := errors.Join(err, carriersErr, tracesErr); err != nil {
 		return asUsage(err)
 	}
 	if c.Check {
@@ -52,7 +54,8 @@ func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) err
 	n, err := newNode(ctx, nodeConfig{
 		Storage: st, Ring: ring, Public: public, Admin: admin,
 		PublicURL: c.PublicURL, AdminToken: c.AdminToken, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Out: s.out, Now: time.Now, Log: log,
+		Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Tracing: traces,
+		Out: s.out, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 
 	"codeword/internal/audit"
 	"codeword/internal/keyring"
-	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
 )
 
@@ -29,7 +28,7 @@ func (c *migrateUp) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	e, err := openEngine(ctx, st, nil, store.Observe{})
+	e, err := openEngine(ctx, st, nil, observers{})
 	if err != nil {
 		return err
 	}

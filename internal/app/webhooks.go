@@ -32,9 +32,13 @@ func newWebhooks(ctx context.Context, n *node) (*webhooks, error) {
 		return nil, err
 	}
 	metrics, dropped := webhookMetrics(n.metrics)
-	w.loop, err = webhook.New(webhook.Config{
+	cfg := webhook.Config{
 		Registry: w.registry, Queue: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now, Allow: allow, Log: n.log, Metrics: metrics,
-	})
+	}
+	if n.tracer != nil {
+		cfg.Trace = n.tracer.Webhook
+	}
+	w.loop, err = webhook.New(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -136,6 +136,7 @@ var importedBy = []struct {
 	},
 	{"internal/carrier/*", []string{"internal/app/..."}, "only app knows which carriers run"},
 	{"internal/webhook", []string{"internal/app/...", "internal/console/..."}, "nobody who makes events knows who is told of them"},
+	{"internal/tracing", []string{"internal/app/..."}, "what is traced is handed a port, and pays nothing while there is none"},
 	{"internal/botproof", []string{"internal/app/..."}, "only app wires the proof into the domain"},
 	{"internal/phone/lookup/...", []string{"internal/app/...", "internal/phone/lookup/..."}, "only app knows which line-type sources run"},
 }

@@ -14,10 +14,11 @@ import (
 	"codeword/internal/store"
 )
 
-// Who acts, beside operators on the command line; see CLI.
+// Who acts, beside operators on the command line (see CLI) and those who are logged in
+// (see login.Person).
 const (
-	// Console is whoever holds the admin token.
-	Console = "console"
+	// Token is whoever holds the admin token.
+	Token = "token"
 	// Service is the service itself.
 	Service = "service"
 )

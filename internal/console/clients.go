@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"codeword/api"
-	"codeword/internal/audit"
+	"codeword/internal/console/login"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -38,7 +39,9 @@ type SecretView struct {
 	LastUseTime api.Time `json:"lastUseTime,omitzero"`
 }
 
-func viewClient(row *store.Client) ClientView {
+// viewClient makes the view of a client for who asks. Numbers are whole for those alone
+// who can change them.
+func viewClient(r *http.Request, row *store.Client) ClientView {
 	v := ClientView{
 		ID: row.ID, Name: row.Name, Env: tenant.Env(row.Live), Revision: row.Revision,
 		CreateTime: api.NewTime(row.CreatedAt), Secrets: []SecretView{},
@@ -59,7 +62,22 @@ func viewClient(row *store.Client) ClientView {
 		return v
 	}
 	_, v.Warnings, _ = v.Settings.Texts() // checked above
+	if !may(r, login.Admin) {
+		v.Settings.SafeNumbers = masked(v.Settings.SafeNumbers)
+	}
 	return v
+}
+
+// masked are whole numbers by their last four digits, and their beginnings as they are.
+func masked(numbers []string) []string {
+	const beginning = len("+16502180") // of a thousands-block, the longest that has many
+	out := slices.Clone(numbers)
+	for i, n := range out {
+		if len(n) > beginning {
+			out[i] = "…" + n[len(n)-4:]
+		}
+	}
+	return out
 }
 
 // clientsJSON is GET /admin/v1/clients.
@@ -71,7 +89,7 @@ func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
 	}
 	views := make([]ClientView, len(rows))
 	for i := range rows {
-		views[i] = viewClient(&rows[i])
+		views[i] = viewClient(r, &rows[i])
 	}
 	writeJSON(w, http.StatusOK, struct {
 		Clients []ClientView `json:"clients"`
@@ -95,7 +113,7 @@ type clientDocument struct {
 func (c *Console) answerClient(w http.ResponseWriter, r *http.Request, status int, row store.Client, secret string, err error) {
 	switch kindOf(err) {
 	case noChange:
-		writeJSON(w, status, clientDocument{viewClient(&row), secret})
+		writeJSON(w, status, clientDocument{viewClient(r, &row), secret})
 	case noClient:
 		c.refuse(w, http.StatusNotFound, codeNotFoundClient, "There is no such client.")
 	case staleChange:
@@ -150,7 +168,7 @@ func (c *Console) createClientJSON(w http.ResponseWriter, r *http.Request) {
 	if !c.readJSON(w, r, &in) {
 		return
 	}
-	row, secret, err := c.cfg.Clients.Create(r.Context(), audit.Console, "", in.Name, in.Live, in.Settings)
+	row, secret, err := c.cfg.Clients.Create(r.Context(), actor(r.Context()), "", in.Name, in.Live, in.Settings)
 	c.answerClient(w, r, http.StatusCreated, row, secret, err)
 }
 
@@ -164,7 +182,7 @@ func (c *Console) updateClientJSON(w http.ResponseWriter, r *http.Request) {
 	if !c.readJSON(w, r, &in) {
 		return
 	}
-	row, err := c.cfg.Clients.Seen(in.Revision).Update(r.Context(), audit.Console, r.PathValue("id"), in.Name, in.Settings)
+	row, err := c.cfg.Clients.Seen(in.Revision).Update(r.Context(), actor(r.Context()), r.PathValue("id"), in.Name, in.Settings)
 	c.answerClient(w, r, http.StatusOK, row, "", err)
 }
 
@@ -203,20 +221,20 @@ type clientAction struct {
 // clientActions are the actions by their names in paths.
 var clientActions = map[string]clientAction{
 	"disable": {"disabled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		_, err := s.SetDisabled(ctx, audit.Console, id, true)
+		_, err := s.SetDisabled(ctx, actor(ctx), id, true)
 		return "", err
 	}},
 	"enable": {"enabled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		_, err := s.SetDisabled(ctx, audit.Console, id, false)
+		_, err := s.SetDisabled(ctx, actor(ctx), id, false)
 		return "", err
 	}},
 	"start-rotation": {"", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		return s.StartRotation(ctx, audit.Console, id)
+		return s.StartRotation(ctx, actor(ctx), id)
 	}},
 	"finish-rotation": {"finished", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		return "", s.FinishRotation(ctx, audit.Console, id)
+		return "", s.FinishRotation(ctx, actor(ctx), id)
 	}},
 	"cancel-rotation": {"canceled", func(ctx context.Context, s tenant.Seen, id string) (string, error) {
-		return "", s.CancelRotation(ctx, audit.Console, id)
+		return "", s.CancelRotation(ctx, actor(ctx), id)
 	}},
 }

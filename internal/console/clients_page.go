@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"codeword/api"
-	"codeword/internal/audit"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -25,7 +24,7 @@ type clientsView struct {
 
 // clientsPage is GET /clients.
 func (c *Console) clientsPage(w http.ResponseWriter, r *http.Request) {
-	v, status := clientsView{frame: c.frame(sectionClients, "Clients")}, http.StatusOK
+	v, status := clientsView{frame: c.frame(r, sectionClients, "Clients")}, http.StatusOK
 	rows, err := c.cfg.Clients.List(r.Context())
 	if err != nil {
 		var code api.Code
@@ -33,7 +32,7 @@ func (c *Console) clientsPage(w http.ResponseWriter, r *http.Request) {
 		v.Error = code.Message()
 	}
 	for i := range rows {
-		v.Clients = append(v.Clients, viewClient(&rows[i]))
+		v.Clients = append(v.Clients, viewClient(r, &rows[i]))
 	}
 	c.render(w, status, "clients.html", v)
 }
@@ -51,9 +50,9 @@ type newClientView struct {
 }
 
 // newClientPage is GET /clients/new.
-func (c *Console) newClientPage(w http.ResponseWriter, _ *http.Request) {
+func (c *Console) newClientPage(w http.ResponseWriter, r *http.Request) {
 	c.render(w, http.StatusOK, "client-new.html", newClientView{
-		frame: c.frame(sectionClients, "New client", link{sectionClients, "Clients"}), Key: uuid.NewString(),
+		frame: c.frame(r, sectionClients, "New client", link{sectionClients, "Clients"}), Key: uuid.NewString(),
 	})
 }
 
@@ -63,7 +62,7 @@ func (c *Console) createClientForm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := newClientView{
-		frame: c.frame(sectionClients, "New client", link{sectionClients, "Clients"}),
+		frame: c.frame(r, sectionClients, "New client", link{sectionClients, "Clients"}),
 		Key:   r.PostFormValue("key"), Name: strings.TrimSpace(r.PostFormValue("name")), Live: r.PostFormValue("env") == tenant.Env(true),
 	}
 	key, err := uuid.Parse(v.Key)
@@ -71,7 +70,7 @@ func (c *Console) createClientForm(w http.ResponseWriter, r *http.Request) {
 		key = uuid.New()
 	}
 	v.Key = key.String()
-	row, secret, err := c.cfg.Clients.Create(r.Context(), audit.Console, "client-"+tenant.Env(v.Live)+"-"+v.Key, v.Name, v.Live, nil)
+	row, secret, err := c.cfg.Clients.Create(r.Context(), actor(r.Context()), "client-"+tenant.Env(v.Live)+"-"+v.Key, v.Name, v.Live, nil)
 	status := http.StatusCreated
 	switch kindOf(err) {
 	case noChange:
@@ -143,7 +142,7 @@ func (c *Console) showClient(w http.ResponseWriter, r *http.Request, status int,
 	row, err := c.cfg.Clients.Find(r.Context(), id)
 	switch {
 	case kindOf(err) == noClient:
-		c.problem(w, http.StatusNotFound, sectionClients, "Client", "There is no such client.")
+		c.problem(w, r, http.StatusNotFound, sectionClients, "Client", "There is no such client.")
 		return
 	case err != nil && done.secret == "":
 		c.problemOf(w, r, sectionClients, "Client", err)
@@ -152,7 +151,7 @@ func (c *Console) showClient(w http.ResponseWriter, r *http.Request, status int,
 		row = store.Client{ID: id, Name: id}
 	}
 	v := clientPage{
-		frame: c.frame(sectionClients, row.Name, link{sectionClients, "Clients"}), ClientView: viewClient(&row),
+		frame: c.frame(r, sectionClients, row.Name, link{sectionClients, "Clients"}), ClientView: viewClient(r, &row),
 		Secret: done.secret, Stale: done.stale, NameGiven: row.Name, Patch: done.given.Get("patch"),
 	}
 	v.tell(r)
@@ -173,7 +172,9 @@ func (c *Console) showClient(w http.ResponseWriter, r *http.Request, status int,
 // fill makes the form, and says what is wrong with what was sent.
 func (p *clientPage) fill(row *store.Client, done change) {
 	if p.Problem != "" {
-		p.Stored = string(row.Settings)
+		if p.May("admin") { // whole numbers may stand in them
+			p.Stored = string(row.Settings)
+		}
 	} else {
 		holds := settingsMap(&p.Settings)
 		given := done.given
@@ -273,7 +274,7 @@ func (c *Console) updateClientForm(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, clientPath(id)+"?done=same", http.StatusSeeOther)
 		return
 	}
-	if _, err = c.cfg.Clients.Seen(revision).Update(r.Context(), audit.Console, id, name, patch); err != nil {
+	if _, err = c.cfg.Clients.Seen(revision).Update(r.Context(), actor(r.Context()), id, name, patch); err != nil {
 		c.showFailed(w, r, err, change{given: r.PostForm})
 		return
 	}
@@ -303,7 +304,7 @@ func (c *Console) patchOf(row *store.Client, form url.Values) (patch []byte, wro
 func (c *Console) showFailed(w http.ResponseWriter, r *http.Request, err error, done change) {
 	switch kindOf(err) {
 	case noClient:
-		c.problem(w, http.StatusNotFound, sectionClients, "Client", "There is no such client.")
+		c.problem(w, r, http.StatusNotFound, sectionClients, "Client", "There is no such client.")
 	case staleChange:
 		done.stale = true
 		c.showClient(w, r, http.StatusConflict, done)
@@ -322,7 +323,7 @@ func (c *Console) showFailed(w http.ResponseWriter, r *http.Request, err error, 
 func (c *Console) actClientForm(w http.ResponseWriter, r *http.Request) {
 	act, ok := clientActions[r.PathValue("action")]
 	if !ok {
-		c.problem(w, http.StatusNotFound, sectionClients, "Client", "There is no such page.")
+		c.problem(w, r, http.StatusNotFound, sectionClients, "Client", "There is no such page.")
 		return
 	}
 	if !c.readForm(w, r) {

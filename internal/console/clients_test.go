@@ -103,7 +103,7 @@ func TestSettingsForm(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	last := w.memory.events[len(w.memory.events)-1]
-	if last.Kind != "client.update" || last.Actor != "console" || strings.Contains(string(last.Data), "phoneFailures") || strings.Contains(string(last.Data), "12065550101") {
+	if last.Kind != "client.update" || last.Actor != "token" || strings.Contains(string(last.Data), "phoneFailures") || strings.Contains(string(last.Data), "12065550101") {
 		t.Errorf("%s by %s: %s", last.Kind, last.Actor, last.Data)
 	}
 	w.checkPage(path, w.get(path+"?done=saved"), true)
@@ -244,8 +244,8 @@ func TestLifeOfAClient(t *testing.T) {
 		t.Errorf("enabled: %d", got.status)
 	}
 	want := []string{
-		"console client.create", "console client.secret.start", "console client.secret.cancel", "console client.secret.start",
-		"console client.secret.finish", "console client.disable", "console client.enable",
+		"token client.create", "token client.secret.start", "token client.secret.cancel", "token client.secret.start",
+		"token client.secret.finish", "token client.disable", "token client.enable",
 	}
 	if got := w.memory.kinds(); !slices.Contains(got, want[0]) || strings.Join(slices.DeleteFunc(got, func(k string) bool { return strings.HasSuffix(k, "create") })[0:], " ") != strings.Join(want[1:], " ") {
 		t.Errorf("recorded: %v", w.memory.kinds())

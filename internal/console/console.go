@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"codeword/api"
+	"codeword/internal/console/login"
 	"codeword/internal/keyring"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -71,6 +72,9 @@ func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 type Config struct {
 	// Token opens everything: as a bearer (RFC 6750), or at the login page.
 	Token Token
+	// Login says how people log in otherwise, and how long that lasts. Its Token, Now and
+	// Log are the Console's.
+	Login login.Config
 	Inbox Inbox
 	// Messages is the message log; nil for none.
 	Messages Messages
@@ -102,7 +106,7 @@ type Config struct {
 // Console serves the operator. It is safe for concurrent use.
 type Console struct {
 	cfg    Config
-	keeper *keeper
+	logins *login.Keeper
 	pages  *pages
 }
 
@@ -123,8 +127,12 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Console{cfg: cfg, keeper: newKeeper(cfg.Token, cfg.Now)}
-	var err error
+	cfg.Login.Token, cfg.Login.Now, cfg.Login.Log = string(cfg.Token), cfg.Now, cfg.Log
+	logins, err := login.New(cfg.Login)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	c := &Console{cfg: cfg, logins: logins}
 	c.pages, err = loadPages(c.clientName)
 	return c, err
 }
@@ -156,28 +164,5 @@ func (c *Console) only(method string, h http.Handler) http.Handler {
 			return
 		}
 		h.ServeHTTP(w, r)
-	})
-}
-
-// guarded admits bearers and logged-in browsers; others get JSON.
-func (c *Console) guarded(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.keeper.admit(r); err != "" {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="codeword admin"`)
-			c.refuseCode(w, http.StatusUnauthorized, err)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// page is guarded for pages: others are led to the login.
-func (c *Console) page(h http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.keeper.admit(r) != "" {
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
-			return
-		}
-		h(w, r)
 	})
 }

@@ -128,7 +128,7 @@ func (v auditView) Filtered() bool { return v.Given("client") != "" || v.Given("
 
 // auditPage is GET /audit.
 func (c *Console) auditPage(w http.ResponseWriter, r *http.Request) {
-	v, status := auditView{frame: c.frame(sectionAudit, "Audit"), Filter: r.URL.Query()}, http.StatusOK
+	v, status := auditView{frame: c.frame(r, sectionAudit, "Audit"), Filter: r.URL.Query()}, http.StatusOK
 	q, wrong := parseEventQuery(r.URL)
 	if wrong != "" {
 		v.Error = wrong

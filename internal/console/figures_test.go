@@ -39,11 +39,11 @@ func (f *fakeRollups) happened(t *testing.T, client string, then time.Time, even
 		e.At = then
 		buf = rollup.Append(buf, &e)
 	}
-	fold := make(rollup.Fold)
+	var fold rollup.Fold
 	if err := fold.Take(buf); err != nil {
 		t.Fatal(err)
 	}
-	for key, b := range fold {
+	for key, b := range fold.Blocks() {
 		f.rows = append(f.rows, store.Rollup{Client: client, Span: key.Span, Start: key.Start, Body: b.Encode()})
 	}
 }

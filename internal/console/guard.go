@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"codeword/api"
-	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/guard/fraud"
 	"codeword/internal/guard/spend"
@@ -58,7 +57,7 @@ func (c *Console) releaseJSON(w http.ResponseWriter, r *http.Request) {
 	if !c.readJSON(w, r, &in) {
 		return
 	}
-	err := c.cfg.Guard.Release(r.Context(), audit.Console, in.Key)
+	err := c.cfg.Guard.Release(r.Context(), actor(r.Context()), in.Key)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		c.refuse(w, http.StatusNotFound, codeNotFoundHold, textNotFoundHold)
@@ -76,7 +75,7 @@ func (c *Console) releaseForm(w http.ResponseWriter, r *http.Request) {
 	if !c.readForm(w, r) {
 		return
 	}
-	err := c.cfg.Guard.Release(r.Context(), audit.Console, r.PostFormValue("key"))
+	err := c.cfg.Guard.Release(r.Context(), actor(r.Context()), r.PostFormValue("key"))
 	switch {
 	case fault.Is(err, fault.NotFound):
 		c.guardFor(w, r, http.StatusNotFound, "Nothing of that key is held back: it has ended by itself, or somebody else ended it.")
@@ -91,9 +90,16 @@ func (c *Console) releaseForm(w http.ResponseWriter, r *http.Request) {
 type guardView struct {
 	frame
 
-	Holds, Alarms []screening.Hold
+	Holds, Alarms []holdItem
 	Clients       []guardClient
 	Events        []eventItem
+}
+
+// holdItem is a hold as the page shows it. Releasable: who asks may end it.
+type holdItem struct {
+	screening.Hold
+
+	Releasable bool
 }
 
 // guardClient is what the guard may do with a client's sends.
@@ -112,7 +118,7 @@ func (c *Console) guardPage(w http.ResponseWriter, r *http.Request) {
 // guardFor shows the page, after a form that failed with what was wrong. What cannot be
 // read is left out.
 func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, wrong string) {
-	v := guardView{frame: c.frame(sectionGuard, "Guard")}
+	v := guardView{frame: c.frame(r, sectionGuard, "Guard")}
 	v.tell(r)
 	v.Error = wrong
 	failed := func(err error) {
@@ -125,10 +131,11 @@ func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, w
 	holds, err := c.cfg.Guard.Holds(r.Context())
 	failed(err)
 	for i := range holds {
-		if holds[i].Scope == fraud.Client.String() {
-			v.Alarms = append(v.Alarms, holds[i])
+		item := holdItem{holds[i], v.May("operator")}
+		if item.Scope == fraud.Client.String() {
+			v.Alarms = append(v.Alarms, item)
 		} else {
-			v.Holds = append(v.Holds, holds[i])
+			v.Holds = append(v.Holds, item)
 		}
 	}
 	if c.cfg.Clients != nil {

@@ -5,31 +5,35 @@ import (
 	"net/http/pprof"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"codeword/internal/console/login"
 )
 
 // Handler returns the handler of the admin listener.
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", http.HandlerFunc(c.notFound))
-	mux.Handle("/healthz", c.only(http.MethodGet, http.HandlerFunc(healthz)))
-	mux.Handle("/login", http.HandlerFunc(c.login))
-	mux.Handle("/logout", c.only(http.MethodPost, http.HandlerFunc(c.logout)))
-	mux.Handle("/assets/{name}", c.only(http.MethodGet, http.HandlerFunc(c.asset)))
+	c.free(mux, "/", http.HandlerFunc(c.notFound))
+	c.free(mux, "/healthz", c.only(http.MethodGet, http.HandlerFunc(healthz)))
+	c.free(mux, "/login", http.HandlerFunc(c.login))
+	c.free(mux, login.BeginPath, c.only(http.MethodGet, http.HandlerFunc(c.loginBegin)))
+	c.free(mux, login.CallbackPath, c.only(http.MethodGet, http.HandlerFunc(c.loginFinish)))
+	c.free(mux, "/logout", c.only(http.MethodPost, http.HandlerFunc(c.logout)))
+	c.free(mux, "/assets/{name}", c.only(http.MethodGet, http.HandlerFunc(c.asset)))
 	c.handleViews(mux)
 	c.handleGuard(mux)
 	c.handleClients(mux)
 	c.handlePhones(mux)
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
-	mux.Handle("/metrics", c.only(http.MethodGet, c.guarded(metrics)))
+	c.jsonAt(mux, "/metrics", metrics.ServeHTTP, nil)
 	for path, h := range map[string]http.HandlerFunc{
 		"/debug/pprof/":        pprof.Index,
 		"/debug/pprof/cmdline": pprof.Cmdline,
 		"/debug/pprof/profile": pprof.Profile,
-		"/debug/pprof/symbol":  pprof.Symbol,
 		"/debug/pprof/trace":   pprof.Trace,
 	} {
-		mux.Handle(path, c.guarded(h))
+		c.jsonAt(mux, path, h, nil)
 	}
+	c.jsonAt(mux, "/debug/pprof/symbol", pprof.Symbol, pprof.Symbol)
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		c.refuse(w, http.StatusForbidden, codeCrossOrigin, "The request comes from another site.")
@@ -40,26 +44,11 @@ func (c *Console) Handler() http.Handler {
 // pageAt and jsonAt register what serves GET and POST of a path; nil for no such
 // method.
 func (c *Console) pageAt(mux *http.ServeMux, path string, get, post http.HandlerFunc) {
-	mux.Handle(path, c.methods(c.paged(get), c.paged(post), nil))
+	c.at(mux, path, asPage, handlers{http.MethodGet: get, http.MethodPost: post})
 }
 
 func (c *Console) jsonAt(mux *http.ServeMux, path string, get, post http.HandlerFunc) {
-	mux.Handle(path, c.methods(c.asked(get), c.asked(post), nil))
-}
-
-// paged and asked admit the operator alone, and keep nil.
-func (c *Console) paged(h http.HandlerFunc) http.HandlerFunc {
-	if h == nil {
-		return nil
-	}
-	return c.page(h).ServeHTTP
-}
-
-func (c *Console) asked(h http.HandlerFunc) http.HandlerFunc {
-	if h == nil {
-		return nil
-	}
-	return c.guarded(h).ServeHTTP
+	c.at(mux, path, asJSON, handlers{http.MethodGet: get, http.MethodPost: post})
 }
 
 // handleViews registers what only tells, but for the number of a message.
@@ -119,6 +108,6 @@ func (c *Console) handleClients(mux *http.ServeMux) {
 	c.pageAt(mux, "/clients/{id}", c.clientPage, c.updateClientForm)
 	c.pageAt(mux, "/clients/{id}/{action}", nil, c.actClientForm)
 	c.jsonAt(mux, "/admin/v1/clients", c.clientsJSON, c.createClientJSON)
-	mux.Handle("/admin/v1/clients/{id}", c.methods(c.asked(c.clientJSON), nil, c.asked(c.updateClientJSON)))
+	c.at(mux, "/admin/v1/clients/{id}", asJSON, handlers{http.MethodGet: c.clientJSON, http.MethodPatch: c.updateClientJSON})
 	c.jsonAt(mux, "/admin/v1/clients/{id}/{action}", nil, c.actClientJSON)
 }

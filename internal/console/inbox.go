@@ -73,7 +73,7 @@ type inboxView struct {
 // inboxPage is GET /inbox.
 func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
 	q, ok := parseQuery(r.URL)
-	view, status := inboxView{frame: c.frame(sectionInbox, "Inbox"), To: q.To}, http.StatusOK
+	view, status := inboxView{frame: c.frame(r, sectionInbox, "Inbox"), To: q.To}, http.StatusOK
 	view.Script = "inbox.js"
 	if ok {
 		entries, err := c.cfg.Inbox.List(r.Context(), q)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"codeword/api"
-	"codeword/internal/audit"
 	"codeword/internal/keyring"
 	"codeword/internal/session"
 )
@@ -79,7 +78,7 @@ func (c *Console) keysJSON(w http.ResponseWriter, r *http.Request) {
 
 // rotateKeyJSON is POST /admin/v1/keys/rotate.
 func (c *Console) rotateKeyJSON(w http.ResponseWriter, r *http.Request) {
-	key, err := c.cfg.Keys.RotateNow(r.Context(), audit.Console, false)
+	key, err := c.cfg.Keys.RotateNow(r.Context(), actor(r.Context()), false)
 	if err != nil {
 		c.refuseFailed(w, r, "keys", err)
 		return
@@ -89,7 +88,7 @@ func (c *Console) rotateKeyJSON(w http.ResponseWriter, r *http.Request) {
 
 // rotateKeyForm is POST /keys/rotate.
 func (c *Console) rotateKeyForm(w http.ResponseWriter, r *http.Request) {
-	if _, err := c.cfg.Keys.RotateNow(r.Context(), audit.Console, false); err != nil {
+	if _, err := c.cfg.Keys.RotateNow(r.Context(), actor(r.Context()), false); err != nil {
 		c.problemOf(w, r, sectionKeys, "Keys", err)
 		return
 	}
@@ -114,7 +113,7 @@ var keyStates = map[string]string{
 
 // keysPage is GET /keys.
 func (c *Console) keysPage(w http.ResponseWriter, r *http.Request) {
-	v, status := keysView{frame: c.frame(sectionKeys, "Keys")}, http.StatusOK
+	v, status := keysView{frame: c.frame(r, sectionKeys, "Keys")}, http.StatusOK
 	v.tell(r)
 	var err error
 	if v.keysDocument, err = c.keys(r.Context()); err != nil {

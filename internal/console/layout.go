@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"codeword/api"
+	"codeword/internal/console/login"
 )
 
 // The sections, as the navigation names them in paths.
@@ -28,7 +29,9 @@ const (
 // frame is what all pages have around their content.
 type frame struct {
 	Title string
-	Nav   []navItem
+	// Me is who asks.
+	Me  login.Person
+	Nav []navItem
 	// Crumbs lead to where a page lies that is not in the navigation.
 	Crumbs []link
 	// Script is the name of the page's script; empty for none.
@@ -47,9 +50,20 @@ type navItem struct {
 	Here, Exact bool
 }
 
+// need is the path by which needs knows the section.
+func (l link) need() string {
+	if l.Path == sectionOverview {
+		return "/{$}"
+	}
+	return l.Path
+}
+
+// May tells whether who asks has the role of that name.
+func (f frame) May(role string) bool { return f.Me.May(role) }
+
 // frame makes the frame of a page of that section.
-func (c *Console) frame(section, title string, crumbs ...link) frame {
-	f := frame{Title: title, Crumbs: crumbs}
+func (c *Console) frame(r *http.Request, section, title string, crumbs ...link) frame {
+	f := frame{Title: title, Me: who(r.Context()), Crumbs: crumbs}
 	for _, item := range []struct {
 		link
 
@@ -64,7 +78,7 @@ func (c *Console) frame(section, title string, crumbs ...link) frame {
 		{link{sectionKeys, "Keys"}, c.cfg.Keys != nil},
 		{link{sectionAudit, "Audit"}, c.cfg.Events != nil},
 	} {
-		if item.there {
+		if item.there && f.Me.Role >= needs["GET "+item.need()] {
 			here := item.Path == section
 			f.Nav = append(f.Nav, navItem{item.link, here, here && len(crumbs) == 0})
 		}
@@ -94,8 +108,8 @@ type problemView struct {
 }
 
 // problem answers a page with what is wrong alone.
-func (c *Console) problem(w http.ResponseWriter, status int, section, title, message string) {
-	v := problemView{c.frame(section, title)}
+func (c *Console) problem(w http.ResponseWriter, r *http.Request, status int, section, title, message string) {
+	v := problemView{c.frame(r, section, title)}
 	v.Error = message
 	c.render(w, status, "problem.html", v)
 }
@@ -103,7 +117,7 @@ func (c *Console) problem(w http.ResponseWriter, status int, section, title, mes
 // problemOf answers a page for an error of what is behind it.
 func (c *Console) problemOf(w http.ResponseWriter, r *http.Request, section, title string, err error) {
 	status, code := c.failed(r, title, err)
-	c.problem(w, status, section, title, code.Message())
+	c.problem(w, r, status, section, title, code.Message())
 }
 
 // functions are what templates may call.

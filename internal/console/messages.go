@@ -117,7 +117,7 @@ type messagesDocument struct {
 
 // messagesJSON is GET /admin/v1/messages.
 func (c *Console) messagesJSON(w http.ResponseWriter, r *http.Request) {
-	q, wrong := parseMessageQuery(r.URL)
+	q, wrong := parseMessageQuery(r, r.URL)
 	if wrong != "" {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
 		return

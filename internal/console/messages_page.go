@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"codeword/api"
-	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 )
@@ -40,13 +39,13 @@ func (v messagesView) Filtered() bool {
 
 // messagesPage is GET /messages.
 func (c *Console) messagesPage(w http.ResponseWriter, r *http.Request) {
-	v, status := messagesView{frame: c.frame(sectionMessages, "Messages"), Filter: r.URL.Query()}, http.StatusOK
+	v, status := messagesView{frame: c.frame(r, sectionMessages, "Messages"), Filter: r.URL.Query()}, http.StatusOK
 	for s := store.MessageQueued; s <= store.MessageUnknown; s++ {
 		v.Statuses = append(v.Statuses, s.String())
 	}
 	asked := *r.URL
 	asked.RawQuery = zoned(v.Filter)
-	q, wrong := parseMessageQuery(&asked)
+	q, wrong := parseMessageQuery(r, &asked)
 	if wrong != "" {
 		v.Error = wrong
 		c.render(w, http.StatusBadRequest, "messages.html", v)
@@ -135,14 +134,14 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, number str
 	}
 	switch {
 	case fault.Is(err, fault.NotFound):
-		c.problem(w, http.StatusNotFound, sectionMessages, "Message", textNotFoundMessage)
+		c.problem(w, r, http.StatusNotFound, sectionMessages, "Message", textNotFoundMessage)
 		return
 	case err != nil:
 		c.problemOf(w, r, sectionMessages, "Message", err)
 		return
 	}
 	v := messageView{
-		frame:         c.frame(sectionMessages, "Message "+detail.ID, link{sectionMessages, "Messages"}),
+		frame:         c.frame(r, sectionMessages, "Message "+detail.ID, link{sectionMessages, "Messages"}),
 		MessageDetail: detail, Number: number, Moments: life(&detail, c.cfg.Now()),
 	}
 	for i := range detail.Dispatches {
@@ -211,7 +210,7 @@ func (c *Console) revealForm(w http.ResponseWriter, r *http.Request) {
 	number, err := c.reveal(r)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		c.problem(w, http.StatusNotFound, sectionMessages, "Message", textNoNumber)
+		c.problem(w, r, http.StatusNotFound, sectionMessages, "Message", textNoNumber)
 	case err != nil:
 		c.problemOf(w, r, sectionMessages, "Message", err)
 	default:
@@ -241,5 +240,5 @@ func (c *Console) reveal(r *http.Request) (string, error) {
 	if !ok {
 		return "", fault.New(fault.NotFound, "no id of a message")
 	}
-	return c.cfg.Messages.Reveal(r.Context(), audit.Console, id)
+	return c.cfg.Messages.Reveal(r.Context(), actor(r.Context()), id)
 }

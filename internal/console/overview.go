@@ -54,7 +54,7 @@ func (s spendingView) HourShare() float64 {
 
 // overview is GET /.
 func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
-	v, status := overviewView{frame: c.frame(sectionOverview, "Overview")}, http.StatusOK
+	v, status := overviewView{frame: c.frame(r, sectionOverview, "Overview")}, http.StatusOK
 	v.HasRoutes, v.HasGuard, v.HasEvents = c.cfg.Routes != nil, c.cfg.Guard != nil, c.cfg.Events != nil
 	failed := func(what string, err error) {
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"net/url"
 
 	"codeword/api"
-	"codeword/internal/audit"
 )
 
 // Phones does what the owner of a number may ask for. A phone is named by the id that
@@ -135,7 +134,7 @@ func (c *Console) phoneErase(w http.ResponseWriter, r *http.Request) {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
 		return
 	}
-	done, err := c.cfg.Phones.Erase(r.Context(), audit.Console, client, phonePath(r))
+	done, err := c.cfg.Phones.Erase(r.Context(), actor(r.Context()), client, phonePath(r))
 	if err != nil {
 		c.refusePhone(w, r, "erase", err)
 		return
@@ -150,7 +149,7 @@ func (c *Console) phoneExport(w http.ResponseWriter, r *http.Request) {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
 		return
 	}
-	doc, err := c.cfg.Phones.Export(r.Context(), audit.Console, client, phonePath(r))
+	doc, err := c.cfg.Phones.Export(r.Context(), actor(r.Context()), client, phonePath(r))
 	if err != nil {
 		c.refusePhone(w, r, "export", err)
 		return
@@ -198,6 +197,6 @@ func (c *Console) handlePhones(mux *http.ServeMux) {
 	if c.cfg.Phones == nil {
 		return
 	}
-	mux.Handle("/admin/v1/phones/{phoneId}", c.only(http.MethodDelete, c.guarded(http.HandlerFunc(c.phoneErase))))
-	mux.Handle("/admin/v1/phones/{phoneId}/export", c.only(http.MethodGet, c.guarded(http.HandlerFunc(c.phoneExport))))
+	c.at(mux, "/admin/v1/phones/{phoneId}", asJSON, handlers{http.MethodDelete: c.phoneErase})
+	c.at(mux, "/admin/v1/phones/{phoneId}/export", asJSON, handlers{http.MethodGet: c.phoneExport})
 }

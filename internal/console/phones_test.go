@@ -58,7 +58,7 @@ func TestPhones(t *testing.T) {
 	}
 	// A number in the address names no phone.
 	f.do(http.DefaultClient, http.MethodDelete, "/admin/v1/phones/%2B16502180000?client=c", nil, bearer)
-	want := []string{"erase console c phone-number-live-1", "export console c phone-number-live-1", "erase console c -"}
+	want := []string{"erase token c phone-number-live-1", "export token c phone-number-live-1", "erase token c -"}
 	if strings.Join(phones.asked, ";") != strings.Join(want, ";") {
 		t.Errorf("asked %q", phones.asked)
 	}

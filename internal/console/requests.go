@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"codeword/api"
@@ -24,7 +26,7 @@ func (c *Console) readForm(w http.ResponseWriter, r *http.Request) bool {
 	if large := new(http.MaxBytesError); errors.As(err, &large) {
 		status = http.StatusRequestEntityTooLarge
 	}
-	c.problem(w, status, "", "Form", "The form cannot be read.")
+	c.problem(w, r, status, "", "Form", "The form cannot be read.")
 	return false
 }
 
@@ -54,30 +56,16 @@ func (c *Console) readJSON(w http.ResponseWriter, r *http.Request, into any) boo
 	return true
 }
 
-// methods picks the handler of a method; GET includes HEAD.
-func (c *Console) methods(get, post, patch http.HandlerFunc) http.Handler {
-	var allow []string
-	if get != nil {
-		allow = append(allow, "GET", "HEAD")
+// methods picks the handler of a method. GET includes HEAD, if that is wanted.
+func (c *Console) methods(by handlers, head bool) http.Handler {
+	if get, ok := by[http.MethodGet]; ok && head {
+		by[http.MethodHead] = get
 	}
-	if post != nil {
-		allow = append(allow, "POST")
-	}
-	if patch != nil {
-		allow = append(allow, "PATCH")
-	}
+	allow := strings.Join(slices.Sorted(maps.Keys(by)), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var h http.HandlerFunc
-		switch r.Method {
-		case http.MethodGet, http.MethodHead:
-			h = get
-		case http.MethodPost:
-			h = post
-		case http.MethodPatch:
-			h = patch
-		}
-		if h == nil {
-			c.methodNotAllowed(w, strings.Join(allow, ", "))
+		h, ok := by[r.Method]
+		if !ok {
+			c.methodNotAllowed(w, allow)
 			return
 		}
 		h(w, r)

@@ -29,8 +29,8 @@ type routesView struct {
 }
 
 // routesPage is GET /routes.
-func (c *Console) routesPage(w http.ResponseWriter, _ *http.Request) {
-	v := routesView{frame: c.frame(sectionRoutes, "Routes"), Routes: routeItems(c.cfg.Routes())}
+func (c *Console) routesPage(w http.ResponseWriter, r *http.Request) {
+	v := routesView{frame: c.frame(r, sectionRoutes, "Routes"), Routes: routeItems(c.cfg.Routes())}
 	c.render(w, http.StatusOK, "routes.html", v)
 }
 

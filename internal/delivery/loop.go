@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"codeword/internal/carrier"
 	"codeword/internal/phone"
 	"codeword/internal/routing"
 	"codeword/internal/store"
@@ -53,6 +54,8 @@ type Config struct {
 	// Done is told what became of a message under a claim, before it is recorded; nil
 	// when nobody wants to know. It must not block.
 	Done func(*store.Message, *store.Outcome)
+	// Tracer follows messages; nil follows none.
+	Tracer Tracer
 	// Code derives the code of a message.
 	Code func(*tenant.Client, store.Message) (string, error)
 	// Now is the clock. Default time.Now.
@@ -88,6 +91,16 @@ type Config struct {
 	// Log gets what an operator should know. Default: discarded.
 	Log     *slog.Logger
 	Metrics Metrics
+}
+
+// Tracer follows messages on their way. What it returns is called once, or never where
+// nothing came of a claim. It must not block.
+type Tracer interface {
+	// Message begins with a claimed message, and ends with its outcome.
+	Message(ctx context.Context, m *store.Message) (context.Context, func(*store.Outcome))
+	// Call begins with a carrier's call within a message, and ends with its failure, or
+	// nil.
+	Call(ctx context.Context, route string) (context.Context, func(*carrier.Error))
 }
 
 // Metrics are called as things happen, concurrently; each may be nil.

@@ -25,6 +25,8 @@ type passage struct {
 	// so.
 	leg     routing.Leg
 	failure string
+	// traced ends what Config.Tracer began; nil for nothing.
+	traced func(*store.Outcome)
 	// kept: nothing came of this claim; the message stays as it was.
 	kept bool
 }

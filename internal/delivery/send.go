@@ -72,6 +72,10 @@ func (l *Loop) deliver(s *slot, p *passage) (reported, replaced bool) {
 	if p.m.Claims == 1 {
 		l.cfg.Metrics.Begun(now.Sub(p.m.CreatedAt))
 	}
+	ctx := l.sends
+	if l.cfg.Tracer != nil {
+		ctx, p.traced = l.cfg.Tracer.Message(ctx, p.m)
+	}
 	for goOn := l.prepare(p, now); goOn; {
 		leg, err := p.plan.Next(l.sends, now)
 		if err != nil {
@@ -81,7 +85,7 @@ func (l *Loop) deliver(s *slot, p *passage) (reported, replaced bool) {
 		}
 		p.leg = leg
 		s.begin(p, leg.At.Add(l.cfg.SendTimeout))
-		receipt, err := l.send(leg.Carrier, p.msg)
+		receipt, err := l.call(ctx, &leg, p.msg)
 		if reported, replaced = s.end(); reported {
 			return reported, replaced
 		}
@@ -158,16 +162,27 @@ func (l *Loop) hasTime(p *passage, now time.Time) bool {
 	return l.sends.Err() == nil && !now.Add(l.cfg.SendTimeout+routing.MaxTurn).After(p.until)
 }
 
+// call is send, followed by the tracer.
+func (l *Loop) call(ctx context.Context, leg *routing.Leg, msg carrier.Message) (carrier.Receipt, error) {
+	if l.cfg.Tracer == nil {
+		return l.send(ctx, leg.Carrier, msg)
+	}
+	ctx, end := l.cfg.Tracer.Call(ctx, leg.Route)
+	receipt, err := l.send(ctx, leg.Carrier, msg)
+	end(l.classify(err))
+	return receipt, err
+}
+
 // send calls the carrier. A panic may come after the message left, so its
 // outcome is unknown.
-func (l *Loop) send(c carrier.Carrier, msg carrier.Message) (receipt carrier.Receipt, err error) {
+func (l *Loop) send(ctx context.Context, c carrier.Carrier, msg carrier.Message) (receipt carrier.Receipt, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &carrier.Error{Class: carrier.Unknown, Reason: reasonPanic}
 			l.logPanic(msg.ID, v)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(l.sends, l.cfg.SendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.SendTimeout)
 	defer cancel()
 	return c.Send(ctx, msg)
 }
@@ -247,6 +262,9 @@ func (l *Loop) again(p *passage, now, at time.Time, reason string) {
 func (l *Loop) finish(p *passage, now time.Time) {
 	if !p.kept {
 		l.cfg.Metrics.Outcome(p.out.Route, p.out.Status, p.out.Error, now.Sub(p.m.CreatedAt))
+	}
+	if p.traced != nil {
+		p.traced(&p.out)
 	}
 	l.cfg.Done(p.m, &p.out)
 	l.record.add(entry{outcome: p.out, until: p.until})

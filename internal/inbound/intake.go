@@ -56,6 +56,9 @@ type Config struct {
 type Metrics struct {
 	// Receipt: a delivery receipt had that effect.
 	Receipt func(route string, effect store.ReceiptEffect)
+	// Arrived: a receipt said first that a message was delivered, so long after it was
+	// accepted.
+	Arrived func(route string, after time.Duration)
 	// Dropped: a report made no sense; what is "reference", "status" or "number",
 	// or "start" for a START that came too late.
 	Dropped func(route, what string)
@@ -94,6 +97,9 @@ func New(cfg Config) (*Intake, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &cfg.Metrics
+	if m.Arrived == nil {
+		m.Arrived = func(string, time.Duration) {}
+	}
 	if m.Receipt == nil {
 		m.Receipt = func(string, store.ReceiptEffect) {}
 	}

@@ -39,6 +39,7 @@ func (i *Intake) applyReceipts(ctx context.Context, route string, reported []car
 		for n, a := range applied {
 			if a.Effect == store.ReceiptChanged && batch[n].Status == store.ReceiptDelivered {
 				i.cfg.Delivered(a.Phone)
+				i.cfg.Metrics.Arrived(route, max(0, now.Sub(a.Message.MadeAt())))
 			}
 			requeued = requeued || a.Effect == store.ReceiptRequeued
 			i.cfg.Metrics.Receipt(route, a.Effect)

@@ -26,11 +26,47 @@ type Block struct {
 type route struct {
 	delivered, verified Hist
 	reasons             map[string]int64
-	areas               map[int]*Counts
+	areas               [1000 / areaPage]*[areaPage]Counts
 }
+
+// areaPage is how many area codes are made room for at once.
+const areaPage = 100
 
 // NewBlock returns an empty block.
 func NewBlock() *Block { return &Block{routes: make(map[string]*route)} }
+
+// Merge adds a stored block; ErrDamaged.
+func (b *Block) Merge(body []byte) error {
+	var at *route
+	return walk(body, visitor{
+		route:     func(name string) { at = b.route(name) },
+		delivered: func(i int, n int64) { at.delivered[i] += n },
+		verified:  func(i int, n int64) { at.verified[i] += n },
+		reason:    func(name string, n int64) { at.addReason(name, n) },
+		area:      func(code int, c *Counts) { at.area(code).Add(c) },
+	})
+}
+
+// addAll adds another block.
+func (b *Block) addAll(o *Block) {
+	for name, from := range o.routes {
+		to := b.route(name)
+		to.delivered.Add(&from.delivered)
+		to.verified.Add(&from.verified)
+		for reason, n := range from.reasons {
+			to.addReason(reason, n)
+		}
+		from.each(func(code int, c *Counts) { to.area(code).Add(c) })
+	}
+}
+
+// addReason counts a reason, or Other when there are too many.
+func (r *route) addReason(name string, n int64) {
+	if _, known := r.reasons[name]; !known && len(r.reasons) >= maxReasons {
+		name = Other
+	}
+	r.reasons[name] += n
+}
 
 func (b *Block) route(name string) *route {
 	r := b.routes[name]
@@ -38,19 +74,32 @@ func (b *Block) route(name string) *route {
 		return b.route(Other)
 	}
 	if r == nil {
-		r = &route{reasons: make(map[string]int64), areas: make(map[int]*Counts)}
+		r = &route{reasons: make(map[string]int64)}
 		b.routes[name] = r
 	}
 	return r
 }
 
 func (r *route) area(code int) *Counts {
-	c := r.areas[code]
-	if c == nil {
-		c = new(Counts)
-		r.areas[code] = c
+	page := &r.areas[code/areaPage]
+	if *page == nil {
+		*page = new([areaPage]Counts)
 	}
-	return c
+	return &(*page)[code%areaPage]
+}
+
+// each calls f for the area codes in their order that something was counted of.
+func (r *route) each(f func(code int, c *Counts)) {
+	for p, page := range r.areas {
+		if page == nil {
+			continue
+		}
+		for i := range page {
+			if page[i] != (Counts{}) {
+				f(p*areaPage+i, &page[i])
+			}
+		}
+	}
 }
 
 func (b *Block) add(t *tally) {
@@ -83,17 +132,22 @@ func (b *Block) Encode() []byte {
 			buf = appendName(buf, reason)
 			buf = binary.AppendVarint(buf, r.reasons[reason])
 		}
-		buf = binary.AppendUvarint(buf, uint64(len(r.areas)))
-		before := 0
-		for _, code := range slices.Sorted(maps.Keys(r.areas)) {
-			c := r.areas[code]
-			buf = binary.AppendUvarint(buf, uint64(code-before))
-			before = code
-			for _, n := range [...]int64{c.Messages, c.Sent, c.Delivered, c.Verified, c.Failed, c.Micros} {
-				buf = binary.AppendVarint(buf, n)
-			}
-		}
+		buf = r.appendAreas(buf)
 	}
+	return buf
+}
+
+func (r *route) appendAreas(buf []byte) []byte {
+	n, before := 0, 0
+	r.each(func(int, *Counts) { n++ })
+	buf = binary.AppendUvarint(buf, uint64(n))
+	r.each(func(code int, c *Counts) {
+		buf = binary.AppendUvarint(buf, uint64(code-before))
+		before = code
+		for _, n := range [...]int64{c.Messages, c.Sent, c.Delivered, c.Verified, c.Failed, c.Micros} {
+			buf = binary.AppendVarint(buf, n)
+		}
+	})
 	return buf
 }
 

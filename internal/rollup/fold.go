@@ -11,50 +11,56 @@ type Key struct {
 	Client int64
 }
 
-// Fold adds events up, by block.
-type Fold map[Key]*Block
+// Fold adds events up, by block. The zero value is an empty one.
+type Fold struct {
+	hours map[clientHour]*Block
+	// of and at are what the last event belonged to: the next one mostly does, too.
+	of clientHour
+	at *Block
+}
+
+type clientHour struct{ client, hour int64 }
 
 // Take adds events as Append has written them. Of what cannot be read nothing is added
 // that follows the damage, and the answer is ErrDamaged.
-func (f Fold) Take(events []byte) error {
+func (f *Fold) Take(events []byte) error {
 	r := &reader{rest: events}
 	for len(r.rest) > 0 {
 		t := r.event()
 		if r.err != nil {
 			return r.err
 		}
-		f.block(Hourly, &t).add(&t)
-		f.block(Daily, &t).add(&t)
+		if of := (clientHour{t.client, t.hour}); f.at == nil || f.of != of {
+			f.of, f.at = of, f.block(of)
+		}
+		f.at.add(&t)
 	}
 	return nil
 }
 
-func (f Fold) block(span time.Duration, t *tally) *Block {
-	key := Key{span, time.Unix(t.hour*3600, 0).UTC().Truncate(span), t.client}
-	b := f[key]
+func (f *Fold) block(of clientHour) *Block {
+	if f.hours == nil {
+		f.hours = make(map[clientHour]*Block)
+	}
+	b := f.hours[of]
 	if b == nil {
 		b = NewBlock()
-		f[key] = b
+		f.hours[of] = b
 	}
 	return b
 }
 
-// Merge adds a stored block to one of this fold; ErrDamaged.
-func (b *Block) Merge(body []byte) error {
-	var at *route
-	return walk(body, visitor{
-		route:     func(name string) { at = b.route(name) },
-		delivered: func(i int, n int64) { at.delivered[i] += n },
-		verified:  func(i int, n int64) { at.verified[i] += n },
-		reason:    func(name string, n int64) { at.addReason(name, n) },
-		area:      func(code int, c *Counts) { at.area(code).Add(c) },
-	})
-}
-
-// addReason counts a reason, or Other when there are too many.
-func (r *route) addReason(name string, n int64) {
-	if _, known := r.reasons[name]; !known && len(r.reasons) >= maxReasons {
-		name = Other
+// Blocks are the sums, of hours and of days.
+func (f *Fold) Blocks() map[Key]*Block {
+	out := make(map[Key]*Block, 2*len(f.hours))
+	for of, b := range f.hours {
+		start := time.Unix(of.hour*3600, 0).UTC()
+		out[Key{Hourly, start, of.client}] = b
+		day := Key{Daily, start.Truncate(Daily), of.client}
+		if out[day] == nil {
+			out[day] = NewBlock()
+		}
+		out[day].addAll(b)
 	}
-	r.reasons[name] += n
+	return out
 }

@@ -83,25 +83,8 @@ const maxName = 64
 
 // Append adds an event to those that are written already.
 func Append(buf []byte, e *Event) []byte {
-	var flags byte
-	for _, f := range [...]struct {
-		is   bool
-		flag byte
-	}{
-		{e.Messages, flagMessages},
-		{e.Sent, flagSent},
-		{e.Delivered, flagDelivered},
-		{e.Verified, flagVerified},
-		{e.Failed > 0, flagFailed},
-		{e.Failed < 0, flagUnfailed},
-		{e.Reason != "", flagReason},
-		{e.Micros != 0, flagMicros},
-	} {
-		if f.is {
-			flags |= f.flag
-		}
-	}
-	buf = append(buf, flags)
+	buf = append(buf, flag(e.Messages, flagMessages)|flag(e.Sent, flagSent)|flag(e.Delivered, flagDelivered)|flag(e.Verified, flagVerified)|
+		flag(e.Failed > 0, flagFailed)|flag(e.Failed < 0, flagUnfailed)|flag(e.Reason != "", flagReason)|flag(e.Micros != 0, flagMicros))
 	buf = binary.AppendUvarint(buf, uint64(e.Client))
 	buf = binary.AppendVarint(buf, hourOf(e.At))
 	buf = binary.AppendUvarint(buf, uint64(area(e.Area)))
@@ -119,6 +102,13 @@ func Append(buf []byte, e *Event) []byte {
 		buf = binary.AppendVarint(buf, e.Micros)
 	}
 	return buf
+}
+
+func flag(is bool, bit byte) byte {
+	if is {
+		return bit
+	}
+	return 0
 }
 
 // hourOf counts the hours since 1970.
@@ -151,6 +141,8 @@ var ErrDamaged = errors.New("rollup: the figures cannot be read")
 type reader struct {
 	rest []byte
 	err  error
+	// last is the name that was read last: the next one is mostly the same.
+	last string
 }
 
 func (r *reader) fail() {
@@ -193,9 +185,12 @@ func (r *reader) name() string {
 		r.fail()
 		return ""
 	}
-	s := string(r.rest[:min(n, maxName)])
+	s := r.rest[:min(n, maxName)]
 	r.rest = r.rest[n:]
-	return s
+	if string(s) != r.last {
+		r.last = string(s)
+	}
+	return r.last
 }
 
 // tally is an event as it is added to a block.
@@ -210,12 +205,7 @@ type tally struct {
 
 func (r *reader) event() (t tally) {
 	flags := r.byte()
-	count := func(flag byte) int64 {
-		if flags&flag != 0 {
-			return 1
-		}
-		return 0
-	}
+	count := func(bit byte) int64 { return int64(min(1, flags&bit)) }
 	t.counts = Counts{
 		Messages: count(flagMessages), Sent: count(flagSent), Delivered: count(flagDelivered), Verified: count(flagVerified),
 		Failed: count(flagFailed) - count(flagUnfailed),

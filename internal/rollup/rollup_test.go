@@ -24,12 +24,12 @@ func fold(t *testing.T, events ...rollup.Event) map[rollup.Key][]byte {
 	for i := range events {
 		buf = rollup.Append(buf, &events[i])
 	}
-	f := make(rollup.Fold)
+	var f rollup.Fold
 	if err := f.Take(buf); err != nil {
 		t.Fatal(err)
 	}
 	out := make(map[rollup.Key][]byte)
-	for key, b := range f {
+	for key, b := range f.Blocks() {
 		out[key] = b.Encode()
 	}
 	return out
@@ -98,11 +98,11 @@ func TestAnyOrder(t *testing.T) {
 		whole := fold(t, events...)
 		portions := make(map[rollup.Key][]byte)
 		for _, e := range events {
-			f := make(rollup.Fold)
+			var f rollup.Fold
 			if err := f.Take(rollup.Append(nil, &e)); err != nil {
 				rt.Fatal(err)
 			}
-			for key, b := range f {
+			for key, b := range f.Blocks() {
 				if stored, ok := portions[key]; ok {
 					if err := b.Merge(stored); err != nil {
 						rt.Fatal(err)
@@ -139,7 +139,7 @@ func TestDamaged(t *testing.T) {
 	t.Parallel()
 	events := rollup.Append(nil, &rollup.Event{Client: 300, At: noon, Route: "a", Area: 212, Delivered: true, Failed: 1, Reason: "x", Micros: 300})
 	for n := 1; n < len(events); n++ {
-		if err := make(rollup.Fold).Take(events[:n]); !errors.Is(err, rollup.ErrDamaged) {
+		if err := new(rollup.Fold).Take(events[:n]); !errors.Is(err, rollup.ErrDamaged) {
 			t.Errorf("the first %d bytes of an event: %v", n, err)
 		}
 	}
@@ -198,6 +198,40 @@ func TestQuantile(t *testing.T) {
 			if got, _ := h.Quantile(share); math.Abs(got.Seconds()-want) > 0.1*want {
 				t.Errorf("%v of them within %v, want %v s", share, got, want)
 			}
+		}
+	}
+}
+
+func busy() (events []byte) {
+	for i := range 1000 {
+		events = rollup.Append(events, &rollup.Event{
+			Client: 1, At: noon, Route: "main", Area: 201 + i%300, Messages: true, Sent: true, Micros: 7900, Delivered: true, DeliveredAfter: 3 * time.Second,
+		})
+	}
+	return events
+}
+
+func BenchmarkAppend(b *testing.B) {
+	var buf []byte
+	for b.Loop() {
+		buf = rollup.Append(buf[:0], &rollup.Event{Client: 1, At: noon, Route: "main", Area: 212, Messages: true, Sent: true, Micros: 7900})
+	}
+}
+
+// BenchmarkFold is of a thousand events, and of the two blocks that they come to.
+func BenchmarkFold(b *testing.B) {
+	events := busy()
+	var body []byte
+	for b.Loop() {
+		var f rollup.Fold
+		if err := f.Take(events); err != nil {
+			b.Fatal(err)
+		}
+		for _, block := range f.Blocks() {
+			if body != nil && block.Merge(body) != nil {
+				b.Fatal("damaged")
+			}
+			body = block.Encode()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -411,6 +412,38 @@ func TestMetrics(t *testing.T) {
 		if got[key] != want {
 			t.Errorf("%s is %v, want %v", key, got[key], want)
 		}
+	}
+}
+
+// TestSeriesAreBounded has a caller make up paths, methods and hosts: what is counted by
+// them does not grow.
+func TestSeriesAreBounded(t *testing.T) {
+	f := newFixture(t, nil)
+	series := func() (n int) {
+		families, err := f.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			n += len(family.GetMetric())
+		}
+		return n
+	}
+	attack := func(i int) {
+		made := fmt.Sprintf("x%d", i)
+		for _, method := range []string{"GET", "POST", strings.ToUpper(made)} {
+			for _, path := range []string{"/" + made, api.PathSend, api.PathSend + "/" + made, "/v1/carriers/" + made + "/events", api.PathDocs + "/" + made} {
+				f.do(method, path, made, "Host: "+made+".example", "User-Agent: "+made)
+			}
+		}
+	}
+	attack(0)
+	first := series()
+	for i := range 50 {
+		attack(i + 1)
+	}
+	if got := series(); got != first {
+		t.Errorf("%d series became %d", first, got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,6 +41,10 @@ type exchange struct {
 	notes  string
 	// shed: refused by a full gate.
 	shed bool
+
+	// traceID and traced are what Config.Trace gave.
+	traceID string
+	traced  TraceEnd
 
 	body []byte
 	out  []byte
@@ -86,7 +91,31 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		x.fail(notFound())
 		return
 	}
-	x.route.ServeHTTP(x, r)
+	x.trace()
+	x.route.ServeHTTP(x, x.r)
+}
+
+// trace begins to follow the request. Those that come every few seconds and tell nothing
+// are not followed.
+func (x *exchange) trace() {
+	if x.s.cfg.Trace == nil || x.route.vital {
+		return
+	}
+	var ctx context.Context
+	ctx, x.traceID, x.traced = x.s.cfg.Trace(x.r, x.route.pattern)
+	x.r = x.r.WithContext(ctx)
+}
+
+// endTrace tells what came of the request.
+func (x *exchange) endTrace() {
+	if x.traced == nil {
+		return
+	}
+	var client string
+	if x.client != nil {
+		client = x.client.ID
+	}
+	x.traced(x.status, string(x.code), client, x.id)
 }
 
 // finish runs whatever happened: it answers for a panic, gives the place at the
@@ -101,6 +130,7 @@ func (x *exchange) finish() {
 		s.gate.leave()
 	}
 	took := s.now().Sub(x.start)
+	x.endTrace()
 	s.metrics.observe(x.route, x.status, x.code, took)
 	if x.shed {
 		s.shed.note(s.log, x.start)

@@ -25,7 +25,7 @@ func (x *exchange) log(took time.Duration) {
 	if !handler.Enabled(ctx, level) {
 		return
 	}
-	var space [12]slog.Attr
+	var space [13]slog.Attr
 	attrs := append(
 		space[:0],
 		slog.String("method", knownMethod(x.r.Method)),
@@ -34,6 +34,9 @@ func (x *exchange) log(took time.Duration) {
 		slog.Int64("duration_us", took.Microseconds()),
 		slog.String("request_id", x.id),
 	)
+	if x.traceID != "" {
+		attrs = append(attrs, slog.String("trace_id", x.traceID))
+	}
 	if x.code != "" {
 		attrs = append(attrs, slog.String("code", string(x.code)))
 	}

@@ -96,11 +96,19 @@ type Config struct {
 	MaxInFlight int
 	// Registry takes the metrics; nil for none.
 	Registry prometheus.Registerer
+	// Trace begins to follow a request to a route, and returns the context that it has
+	// from then on, the id of its trace, and what ends it; the last two are zero where
+	// nothing is recorded. Nil follows none.
+	Trace func(r *http.Request, route string) (ctx context.Context, id string, end TraceEnd)
 	// Log takes one event a request; nil for none.
 	Log *slog.Logger
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
+
+// TraceEnd takes how a request ended: the status, the error code and the client's id, if
+// there are, and the request's id.
+type TraceEnd = func(status int, code, client, request string)
 
 // Server is the public API. It is safe for concurrent use.
 type Server struct {

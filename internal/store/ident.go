@@ -2,6 +2,8 @@ package store
 
 import (
 	"crypto/rand"
+	"encoding/binary"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -42,6 +44,12 @@ func NewChallengeID() (id ChallengeID) {
 
 // NewMessageID returns an id that sorts after those made before it.
 func NewMessageID() MessageID { return MessageID(uuid.Must(uuid.NewV7())) }
+
+// MadeAt is when the id was made, to the millisecond (RFC 9562 section 5.7): when its
+// message was accepted, by the clock of the machine that took it.
+func (id MessageID) MadeAt() time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16)) //nolint:gosec // 48 bits
+}
 
 // NewEventID returns an id that sorts after those made before it.
 func NewEventID() EventID { return EventID(uuid.Must(uuid.NewV7())) }

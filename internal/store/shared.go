@@ -34,8 +34,8 @@ type Event struct {
 	Client string
 	// Kind is a stable name like "client.update" or "guard.block".
 	Kind string
-	// Actor is who did it: "cli" with the name of the operator's account, "console",
-	// or "service".
+	// Actor is who did it: "cli" with the name of the operator's account, "console" with
+	// that of who is logged in, "token" for the holder of the admin token, or "service".
 	Actor string
 	// Data is a JSON object with what the kind has to tell. It never holds a code, a
 	// secret or a whole phone number.

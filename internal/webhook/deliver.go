@@ -46,9 +46,14 @@ func transport(d *dialer) *http.Transport {
 
 // deliver posts a delivery once and tells what became of it. An outcome without a state
 // says that the process ends.
-func (l *Loop) deliver(ctx context.Context, e *Endpoint, d *store.WebhookDelivery) store.WebhookOutcome {
+func (l *Loop) deliver(ctx context.Context, e *Endpoint, d *store.WebhookDelivery) (o store.WebhookOutcome) {
 	begun := time.Now()
-	o := store.WebhookOutcome{Event: d.Event, Endpoint: d.Endpoint, Claims: d.Claims, Attempts: d.Attempts + 1}
+	o = store.WebhookOutcome{Event: d.Event, Endpoint: d.Endpoint, Claims: d.Claims, Attempts: d.Attempts + 1}
+	if l.cfg.Trace != nil {
+		var end func(*store.WebhookOutcome)
+		ctx, end = l.cfg.Trace(ctx, d)
+		defer func() { end(&o) }()
+	}
 	status, after, err := l.post(ctx, e, d)
 	if ctx.Err() != nil {
 		return o

@@ -60,8 +60,10 @@ type Config struct {
 	// Transport is what requests go through; for tests. Default: one that dials public
 	// addresses alone, asks no proxy, and verifies certificates.
 	Transport http.RoundTripper
-	Log       *slog.Logger
-	Metrics   Metrics
+	// Trace follows an attempt to its outcome; nil follows none.
+	Trace   func(context.Context, *store.WebhookDelivery) (context.Context, func(*store.WebhookOutcome))
+	Log     *slog.Logger
+	Metrics Metrics
 }
 
 // Metrics are called as things happen, concurrently; each may be nil.

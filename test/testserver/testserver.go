@@ -157,7 +157,7 @@ func (s *Server) start() {
 func environ() []string {
 	var out []string
 	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "CODEWORD_") {
+		if !strings.HasPrefix(entry, "CODEWORD_") && !strings.HasPrefix(entry, "OTEL_") {
 			out = append(out, entry)
 		}
 	}
@@ -179,15 +179,6 @@ func parseEnv(text string) map[string]string {
 
 // PID is the process id of the first node's latest start.
 func (s *Server) PID() int { return s.nodes[0].cmd.Process.Pid }
-
-// PIDs are the process ids of all nodes' latest starts.
-func (s *Server) PIDs() []int {
-	var out []int
-	for _, n := range s.nodes {
-		out = append(out, n.cmd.Process.Pid)
-	}
-	return out
-}
 
 // Nodes are the nodes as callers reach each of them, rather than any.
 func (s *Server) Nodes() []*Endpoint {

@@ -30,7 +30,7 @@ func (s *Store) FoldRollups(ctx context.Context, limit int) (folded int, err err
 		if err := t.flush(); err != nil { // what is read next must not be older than the lock
 			return err
 		}
-		fold := make(rollup.Fold)
+		var fold rollup.Fold
 		var entries []int64
 		var damaged error
 		t.each(func(c row) {
@@ -44,13 +44,14 @@ func (s *Store) FoldRollups(ctx context.Context, limit int) (folded int, err err
 		}
 		var spans []int16
 		var starts, clients []int64
-		keys := make([]rollup.Key, 0, len(fold))
-		for key := range fold {
+		blocks := fold.Blocks()
+		keys := make([]rollup.Key, 0, len(blocks))
+		for key := range blocks {
 			keys = append(keys, key)
 			spans, starts, clients = append(spans, hours(key.Span)), append(starts, micros(key.Start)), append(clients, key.Client)
 		}
 		t.each(func(c row) {
-			if err := fold[keys[c.int(0)-1]].Merge(c[1]); err != nil {
+			if err := blocks[keys[c.int(0)-1]].Merge(c[1]); err != nil {
 				damaged = err
 			}
 		}, `SELECT u.i, r.body FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS u(hours, start_at, client_no, i)
@@ -62,7 +63,7 @@ func (s *Store) FoldRollups(ctx context.Context, limit int) (folded int, err err
 			return damaged
 		}
 		for _, key := range keys {
-			t.putRollup(key, fold[key].Encode())
+			t.putRollup(key, blocks[key].Encode())
 		}
 		t.exec(`DELETE FROM rollup_events WHERE entry_no = ANY($1)`, entries)
 		folded = len(entries)

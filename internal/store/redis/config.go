@@ -36,6 +36,10 @@ type Config struct {
 	Ledger Ledger
 	// Moved, unless nil, is called when accepted messages came into the ledger.
 	Moved func()
+	// Called, unless nil, is told how long each call of a function took, or took to
+	// fail; Now, which goes with it, is its clock. It must not block.
+	Called func(function string, took time.Duration)
+	Now    func() time.Time
 }
 
 // settings are what a URL says.

@@ -70,7 +70,7 @@ func (s *Store) invokeAll(ctx context.Context, all []invocation) []answer {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.settings.timeout)
 	defer cancel()
-	s.send(ctx, all, out)
+	s.timed(ctx, all, out)
 	var again []invocation
 	var at []int
 	for i, in := range all {
@@ -91,6 +91,20 @@ func (s *Store) invokeAll(ctx context.Context, all []invocation) []answer {
 		out[i].err = translate(out[i].err)
 	}
 	return out
+}
+
+// timed is send, and tells how long it took.
+func (s *Store) timed(ctx context.Context, all []invocation, out []answer) {
+	if s.cfg.Called == nil {
+		s.send(ctx, all, out)
+		return
+	}
+	begun := s.cfg.Now()
+	s.send(ctx, all, out)
+	took := s.cfg.Now().Sub(begun)
+	for i := range all {
+		s.cfg.Called(all[i].function, took)
+	}
 }
 
 // send carries out each function once. Where writes have to wait for replicas each

@@ -35,7 +35,7 @@ func (s *Store) FoldRollups(ctx context.Context, limit int) (folded int, err err
 	var blocks []storedBlock
 	err = s.snapshot(ctx, func(conn *sqlite.Conn) error {
 		folded, last, blocks = 0, 0, nil
-		fold := make(rollup.Fold)
+		var fold rollup.Fold
 		var damaged error
 		err := prepare(conn, `SELECT entry_no, events FROM rollup_events ORDER BY entry_no LIMIT ?`).int(int64(limit)).
 			each(func(st *sqlite.Stmt) {
@@ -47,7 +47,7 @@ func (s *Store) FoldRollups(ctx context.Context, limit int) (folded int, err err
 		if err == nil {
 			err = damaged
 		}
-		for key, b := range fold {
+		for key, b := range fold.Blocks() {
 			if err != nil {
 				return err
 			}
