@@ -38,6 +38,7 @@ var needs = map[string]login.Role{
 	"GET /admin/v1/events":                  login.Viewer,
 	"GET /admin/v1/routes":                  login.Viewer,
 	"GET /admin/v1/queue":                   login.Viewer,
+	"GET /admin/v1/overview":                login.Viewer,
 	"GET /admin/v1/spending":                login.Viewer,
 	"GET /admin/v1/guard/holds":             login.Viewer,
 	"POST /admin/v1/guard/release":          login.Operator,
