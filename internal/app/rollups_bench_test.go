@@ -56,12 +56,10 @@ func benchmarkMessage(b *testing.B, engine string, receipts int) {
 	queue := e.(interface {
 		QueueMessages(ctx context.Context, accepted []store.Accepted) error
 	})
-	var phones []store.PhoneID
 	for i := 0; i < b.N; i += batch {
 		var accepted []store.Accepted
 		for range min(batch, b.N-i) {
 			phone := store.PhoneID(store.NewChallengeID())
-			phones = append(phones, phone)
 			accepted = append(accepted, store.Accepted{
 				ID: store.NewMessageID(), Client: "client", Phone: phone, Sealed: make([]byte, 45), Challenge: store.NewChallengeID(), Digits: 6,
 				CreatedAt: now, ExpiresAt: now.Add(10 * time.Minute), Locale: "en",

@@ -175,6 +175,11 @@ func (r *reader) uvarint() uint64 {
 }
 
 func (r *reader) varint() int64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 {
+		v := r.rest[0]
+		r.rest = r.rest[1:]
+		return int64(v>>1) ^ -int64(v&1)
+	}
 	v := r.uvarint()
 	return int64(v>>1) ^ -int64(v&1)
 }

@@ -45,7 +45,17 @@ func (s *Summary) Add(client string, start time.Time, body []byte) error {
 	of := entry(s.Clients, client)
 	slot := entry(s.Series, start.UTC().Truncate(s.Slot))
 	var at *Tally
+	var counted Counts // of the route at hand
 	name := ""
+	settle := func() {
+		if at == nil {
+			return
+		}
+		for _, to := range [...]*Counts{&at.Counts, &of.Counts, &s.Total.Counts, slot} {
+			to.Add(&counted)
+		}
+		counted = Counts{}
+	}
 	timed := func(to func(*Tally) *Hist) func(int, int64) {
 		return func(i int, n int64) {
 			if at != nil && s.Filter.Area == 0 {
@@ -55,8 +65,9 @@ func (s *Summary) Add(client string, start time.Time, body []byte) error {
 			}
 		}
 	}
-	return walk(body, visitor{
+	err := walk(body, visitor{
 		route: func(route string) {
+			settle()
 			at, name = nil, route
 			if s.Filter.Route == "" || s.Filter.Route == route {
 				at = entry(s.Routes, route)
@@ -73,13 +84,12 @@ func (s *Summary) Add(client string, start time.Time, body []byte) error {
 			if at == nil || s.Filter.Area != 0 && s.Filter.Area != code {
 				return
 			}
-			at.Add(c)
-			of.Add(c)
-			s.Total.Add(c)
-			slot.Add(c)
+			counted.Add(c)
 			s.Areas[code].Add(c)
 		},
 	})
+	settle()
+	return err
 }
 
 // entry returns a map's value, made when it is not there.
