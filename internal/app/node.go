@@ -171,12 +171,9 @@ func (n *node) wireOtp(ctx context.Context) (err error) {
 	n.otp = otp.New(n.traced(otp.Config{
 		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: n.online.lines, Prove: n.online.prove,
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
-		Screen: n.screen,
-		Verified: func(client string, p store.PhoneID) {
-			n.proofs.Add(p)
-			n.hooks.emitter.Verified(client, p)
-		},
-		Exhausted: n.hooks.emitter.Exhausted,
+		Screen:   n.screen,
+		Verified: func(_ string, p store.PhoneID) { n.proofs.Add(p) },
+		Events:   n.hooks.emitter.Challenge, Told: n.hooks.loop.Wake,
 	}))
 	if n.cfg.Flags.Delivery == "on" {
 		if err := n.wireDelivery(ctx); err != nil {

@@ -161,7 +161,7 @@ func erasedView(e *store.Erased) console.PhoneErased {
 	return console.PhoneErased{
 		Erased: console.ErasedCounts{
 			Phones: e.Phones, Users: e.Users, Sessions: e.Sessions, Challenges: e.Challenges, Devices: e.Devices, Messages: e.Messages,
-			Dispatches: e.Dispatches, Receipts: e.Receipts, IdempotencyKeys: e.Idempotency, LineTypes: e.LineFacts,
+			Dispatches: e.Dispatches, Receipts: e.Receipts, IdempotencyKeys: e.Idempotency, LineTypes: e.LineFacts, Webhooks: e.Webhooks,
 		},
 		Kept: console.KeptMarks{OptOut: e.OptedOut, Block: e.Blocked, Failures: e.Failures},
 	}

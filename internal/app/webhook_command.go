@@ -23,6 +23,7 @@ type webhookCommand struct {
 	Enable       webhookEnable     `cmd:"" help:"Post to an endpoint again."`
 	Delete       webhookDelete     `cmd:"" help:"Remove an endpoint, and what is queued for it."`
 	Deliveries   webhookDeliveries `cmd:"" help:"List what was, or is to be, posted to an endpoint, newest first."`
+	Test         webhookTest       `cmd:"" help:"Post an event that tells nothing, to see whether it arrives."`
 	Replay       webhookReplay     `cmd:"" help:"Post again what was given up, or one event."`
 }
 
@@ -52,18 +53,23 @@ func usageUnlessNil(err error) error {
 
 type webhookCreate struct {
 	ledgerFlags
-	Client string   `help:"Client whose events are posted." placeholder:"ID" xor:"whose" required:""`
-	All    bool     `help:"Post the events of all clients." xor:"whose" required:""`
+	Client string   `help:"Client whose events are posted." placeholder:"ID" xor:"whose"`
+	All    bool     `help:"Post the events of all clients." xor:"whose"`
 	URL    string   `name:"url" required:"" help:"Where to: https, or http to this machine." placeholder:"URL"`
 	Kinds  []string `help:"Kinds of events; all without it." placeholder:"KIND"`
 	JSON   bool     `name:"json" help:"Print JSON."`
 }
 
-// Help lists the kinds.
-func (webhookCreate) Help() string { return "Kinds: " + strings.Join(webhook.Kinds(), ", ") + "." }
+// Help tells what the flags cannot.
+func (webhookCreate) Help() string {
+	return "One of --client and --all is required. Kinds: " + strings.Join(webhook.Kinds(), ", ") + "."
+}
 
 // Run creates the endpoint.
 func (c *webhookCreate) Run(ctx context.Context, s streams) error {
+	if c.Client == "" && !c.All {
+		return asUsage(errors.New("one of --client and --all is required"))
+	}
 	return c.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
 		if c.Client != "" {
 			if _, err := l.clients.Find(ctx, c.Client); err != nil {
@@ -220,6 +226,16 @@ func (c *webhookEnable) Run(ctx context.Context, s streams) error {
 	})
 }
 
+type webhookTest struct{ endpointFlags }
+
+// Run queues a test.
+func (c *webhookTest) Run(ctx context.Context, s streams) error {
+	return c.with(ctx, s, func(l *ledger, id store.EndpointID) error {
+		event, err := l.webhooks.Test(ctx, l.actor, id)
+		return done(s, err, "event %s is posted; see 'webhook deliveries'\n", event)
+	})
+}
+
 type webhookDelete struct{ endpointFlags }
 
 // Run removes the endpoint.
@@ -283,7 +299,7 @@ func (c *webhookDeliveries) Run(ctx context.Context, s streams) error {
 type webhookReplay struct {
 	endpointFlags
 	Event string        `help:"That event, whatever became of it." placeholder:"ID" xor:"what"`
-	Since time.Duration `help:"What was given up of the events of so long." default:"168h" xor:"what"`
+	Since time.Duration `help:"What was given up of the events of so long; 168h without it." placeholder:"DURATION" xor:"what"`
 	All   bool          `help:"With --since: also what was delivered."`
 }
 
@@ -291,6 +307,9 @@ type webhookReplay struct {
 func (c *webhookReplay) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, id store.EndpointID) error {
 		in := store.WebhookReplay{Endpoint: id}
+		if c.Since == 0 {
+			c.Since = store.KeepWebhooks
+		}
 		switch {
 		case c.Event != "":
 			var ok bool

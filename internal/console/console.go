@@ -20,6 +20,7 @@ import (
 	"codeword/internal/keyring"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
+	"codeword/internal/webhook"
 )
 
 // Inbox lists the messages of clients whose messages are shown instead of sent.
@@ -90,6 +91,8 @@ type Config struct {
 	Guard Guard
 	// Clients are changed through it; nil for none. It has to have an audit trail.
 	Clients *tenant.Registry
+	// Webhooks are endpoints of webhooks; nil for none. It has to have an audit trail.
+	Webhooks *webhook.Registry
 	// Keys tells the signing keys, and MasterKeys those of the keyset; nil for none.
 	Keys       Keys
 	MasterKeys func() []keyring.Key

@@ -23,6 +23,7 @@ func (c *Console) Handler() http.Handler {
 	c.handleGuard(mux)
 	c.handleClients(mux)
 	c.handlePhones(mux)
+	c.handleWebhooks(mux)
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
 	c.jsonAt(mux, "/metrics", metrics.ServeHTTP, nil)
 	for path, h := range map[string]http.HandlerFunc{

@@ -22,6 +22,7 @@ const (
 	sectionRoutes   = "/routes"
 	sectionGuard    = "/guard"
 	sectionClients  = "/clients"
+	sectionWebhooks = "/webhooks"
 	sectionKeys     = "/keys"
 	sectionAudit    = "/audit"
 )
@@ -75,6 +76,7 @@ func (c *Console) frame(r *http.Request, section, title string, crumbs ...link) 
 		{link{sectionRoutes, "Routes"}, c.cfg.Routes != nil},
 		{link{sectionGuard, "Guard"}, c.cfg.Guard != nil},
 		{link{sectionClients, "Clients"}, c.cfg.Clients != nil},
+		{link{sectionWebhooks, "Webhooks"}, c.cfg.Webhooks != nil},
 		{link{sectionKeys, "Keys"}, c.cfg.Keys != nil},
 		{link{sectionAudit, "Audit"}, c.cfg.Events != nil},
 	} {
@@ -97,6 +99,13 @@ var done = map[string]string{
 	"finished": "The old secret has ended.",
 	"canceled": "The new secret has ended.",
 	"rotated":  "A new signing key is published.",
+
+	"hook-saved":    "The endpoint is changed. Servers follow within a second.",
+	"hook-disabled": "The endpoint is disabled. What is queued waits.",
+	"hook-enabled":  "The endpoint is enabled. What waited is posted.",
+	"hook-deleted":  "The endpoint is deleted, and what was queued for it.",
+	"hook-tested":   "A test is on its way: it stands among the deliveries.",
+	"hook-replayed": "What you chose is posted again.",
 }
 
 // tell shows what a form has brought about.
@@ -125,6 +134,7 @@ var functions = template.FuncMap{
 	"show": show, "showBlock": showBlock, "iso": iso, "utc": utc, "dollars": dollars, "percent": percent,
 	"verdict": word(verdicts), "status": word(statuses), "reason": word(failures), "breaker": word(breakers),
 	"keyState": word(keyStates), "guardReason": guardReason, "scope": word(scopes), "mode": word(modes), "span": span, "number": number, "seconds": seconds, "join": strings.Join,
+	"hookReason": word(hookReasons), "hookStates": func() []string { return []string{"pending", "delivered", "failed"} },
 }
 
 // show makes visible what would not be seen, or would change how the text around it is
@@ -157,6 +167,10 @@ func instant(at any) time.Time {
 		return at.Time
 	case time.Time:
 		return at
+	case *time.Time:
+		if at != nil {
+			return *at
+		}
 	}
 	return time.Time{}
 }

@@ -150,15 +150,18 @@ type whole struct {
 	guard    *fakeGuard
 	keys     *fakeKeys
 	rollups  *fakeRollups
+	hooks    *hookStore
 	routes   []console.RouteView
 	queue    store.QueueStats
 	clients  *tenant.Registry
 	browser  *http.Client
+	// made are the settings of the console.
+	made console.Config
 }
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, rollups: &fakeRollups{}}
+	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, hooks: newHookStore(t), rollups: &fakeRollups{}}
 	ring, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -169,10 +172,11 @@ func newWhole(t *testing.T) *whole {
 	})
 	cfg := w.cfg
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
-	cfg.MasterKeys = ring.List
+	cfg.MasterKeys, cfg.Webhooks = ring.List, w.hooks.registry(w.memory, ring, w.cfg.Now)
 	cfg.Rollups = w.rollups
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
+	w.made = cfg
 	c, err := console.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -203,14 +207,15 @@ func (w *whole) post(path string, form url.Values) answer {
 }
 
 func (w *whole) fail(err error) {
-	w.memory.err, w.messages.err, w.guard.err, w.keys.err, w.inbox.err, w.rollups.err = err, err, err, err, err, err
+	w.memory.err, w.messages.err, w.guard.err, w.keys.err, w.inbox.err, w.hooks.err = err, err, err, err, err, err
+	w.rollups.err = err
 }
 
 // pages are all pages of a client and a message.
 func pages(client string) []string {
 	return []string{
 		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
-		"/clients/" + client, "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
+		"/clients/" + client, "/webhooks", "/webhooks?client=" + client, "/webhooks/new", "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
 	}
 }
 
@@ -235,6 +240,7 @@ func (w *whole) fill(client string, n int, text string) {
 		Receipts: []console.ReceiptView{{Route: text, CarrierRef: text, Status: "delivered", Error: text, ReceiveTime: api.NewTime(at(7)), CarrierTime: api.NewTime(at(6))}},
 	}
 	w.queue = store.QueueStats{Depth: n, Oldest: at(1)}
+	w.hooks.fill(w.t, w.memory, client, n, text)
 	w.guard.spent = spend.State{Hour: 1_500_000, Day: 2_500_000}
 	w.messages.page = console.MessagePage{Next: messageID}
 	for i := range n {
@@ -288,10 +294,10 @@ func TestPagesInEveryState(t *testing.T) {
 				w.fill(id, c.n, c.text)
 			}
 			w.fail(c.err)
-			for _, path := range append(pages(id), "/clients/client-broken") {
+			for _, path := range append(append(pages(id), "/clients/client-broken"), w.hooks.pages()...) {
 				got := w.get(path)
 				want := c.want
-				if path == "/clients/new" || path == "/routes" {
+				if path == "/clients/new" || path == "/webhooks/new" || path == "/routes" {
 					want = 200
 				} else if path == "/clients/client-broken" && c.n < 0 && c.err == nil {
 					want = 404

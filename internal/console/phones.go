@@ -48,6 +48,7 @@ type ErasedCounts struct {
 	IdempotencyKeys int `json:"idempotencyKeys"`
 	LineTypes       int `json:"lineTypes"`
 	LineOverrides   int `json:"lineOverrides"`
+	Webhooks        int `json:"webhooks"`
 }
 
 // KeptMarks tells what stays, with the phone's id and nothing else.

@@ -86,3 +86,16 @@ func guardReason(r fraud.Reason) string {
 	}
 	return show(string(r))
 }
+
+// hookReasons are why an endpoint is disabled, and what was wrong with an attempt.
+var hookReasons = map[string]string{
+	"operator":          "an operator wanted it",
+	"failing":           "it took nothing for a day",
+	"gone":              "it answered that it has gone",
+	"status":            "the answer is no success",
+	"timeout":           "no answer came in time",
+	"forbidden_address": "its name leads to an address that is not public",
+	"resolve":           "its name leads nowhere",
+	"no_answer":         "there was no connection",
+	"secret":            "its secret cannot be read",
+}

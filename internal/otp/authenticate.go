@@ -50,10 +50,10 @@ func (s *Service) Authenticate(ctx context.Context, in AuthenticateRequest) (sto
 	if attempt.Device, err = s.device(c, in.Device); err != nil {
 		return store.Session{}, fault.Wrap(fault.Internal, "digest of the device", err)
 	}
+	attempt.Verified, attempt.Exhausted = s.events(ctx, c.ID, id)
 	granted, err := s.store.Attempt(ctx, attempt)
-	var wrong *fault.Error
-	if errors.As(err, &wrong) && wrong.Kind == fault.WrongCode && wrong.Exhausted {
-		s.exhausted(c.ID, id)
+	if len(attempt.Told(err)) > 0 {
+		s.told()
 	}
 	if err == nil {
 		s.verified(c.ID, id)

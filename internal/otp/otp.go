@@ -89,9 +89,12 @@ type Config struct {
 	// Verified is called after the phone's owner gave the right code. It must
 	// not block. Nil: nobody wants to know.
 	Verified func(client string, id store.PhoneID)
-	// Exhausted is called after a wrong code that was the last try of a challenge, or
-	// of the phone's budget. It must not block. Nil: nobody wants to know.
-	Exhausted func(client string, id store.PhoneID)
+	// Events makes the events of a code that is used, and of a wrong one that was the
+	// last try of a challenge, or of the phone's budget; they are stored with what they
+	// tell. Nil: nobody wants to know.
+	Events func(ctx context.Context, client string, id store.PhoneID) (verified, exhausted []store.Webhook)
+	// Told is called after such an event was stored. It must not block.
+	Told func()
 	// Audit records what operators do to phones; nil where they can do nothing.
 	Audit *audit.Trail
 }
@@ -108,8 +111,10 @@ type Service struct {
 	admit    func(*tenant.Client) error
 	screen   Screen
 	audit    *audit.Trail
-	// verified and exhausted are Config's.
-	verified, exhausted func(client string, id store.PhoneID)
+	// verified, events and told are Config's.
+	verified func(client string, id store.PhoneID)
+	events   func(ctx context.Context, client string, id store.PhoneID) (verified, exhausted []store.Webhook)
+	told     func()
 }
 
 // New returns a Service.
@@ -123,13 +128,16 @@ func New(cfg Config) *Service {
 	if cfg.Verified == nil {
 		cfg.Verified = func(string, store.PhoneID) {}
 	}
-	if cfg.Exhausted == nil {
-		cfg.Exhausted = func(string, store.PhoneID) {}
+	if cfg.Events == nil {
+		cfg.Events = func(context.Context, string, store.PhoneID) (verified, exhausted []store.Webhook) { return nil, nil }
+	}
+	if cfg.Told == nil {
+		cfg.Told = func() {}
 	}
 	return &Service{
 		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines, prove: cfg.Prove,
 		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, audit: cfg.Audit,
-		verified: cfg.Verified, exhausted: cfg.Exhausted,
+		verified: cfg.Verified, events: cfg.Events, told: cfg.Told,
 	}
 }
 

@@ -244,6 +244,10 @@ func (f *fixture) do(method, path, body string, headers ...string) answer {
 			continue
 		}
 		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			req.Host = value
+			continue
+		}
 		req.Header.Add(name, value)
 	}
 	return f.send(req)

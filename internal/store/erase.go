@@ -69,6 +69,8 @@ type Erased struct {
 	Receipts    int
 	Idempotency int
 	LineFacts   int
+	// Webhooks are events that told of the phone, with their deliveries.
+	Webhooks int
 
 	// OptedOut, Blocked and Failures tell what stays, beside the id.
 	OptedOut bool
@@ -88,6 +90,7 @@ func (e *Erased) Add(o Erased) {
 	e.Receipts += o.Receipts
 	e.Idempotency += o.Idempotency
 	e.LineFacts += o.LineFacts
+	e.Webhooks += o.Webhooks
 	e.OptedOut = e.OptedOut || o.OptedOut
 	e.Blocked = e.Blocked || o.Blocked
 	e.Failures = e.Failures || o.Failures

@@ -9,6 +9,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"codeword/internal/fault"
@@ -171,6 +172,21 @@ type Attempt struct {
 	// must be pure, since a group that failed is run again.
 	Match func(Challenge) bool
 	Grant Grant
+	// Verified and Exhausted are events that are queued with what they tell: that the
+	// code was right and is used, or that a wrong one was the last try.
+	Verified, Exhausted []Webhook
+}
+
+// Told returns the events that go with what an attempt came to.
+func (a *Attempt) Told(err error) []Webhook {
+	var wrong *fault.Error
+	switch {
+	case err == nil:
+		return a.Verified
+	case errors.As(err, &wrong) && wrong.Kind == fault.WrongCode && wrong.Exhausted:
+		return a.Exhausted
+	}
+	return nil
 }
 
 // BearerUser is the user whom the caller's bearer names, zero without one.

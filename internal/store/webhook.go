@@ -111,6 +111,19 @@ type WebhookReplay struct {
 	State DeliveryState
 	// Since, when not zero, picks those that were queued then or later.
 	Since time.Time
+	// After and Limit bound one step: Limit deliveries are looked at, in the order of
+	// events, after that one. A replay of a week's is made in many steps, so that it
+	// holds up nobody else.
+	After EventID
+	Limit int
+}
+
+// WebhookReplayed is what a step of a replay did.
+type WebhookReplayed struct {
+	// Count is how many deliveries are due again.
+	Count int
+	// Next, when not zero, is where the next step goes on; see WebhookReplay.After.
+	Next EventID
 }
 
 // WebhookQuery lists deliveries to an endpoint, newest first.

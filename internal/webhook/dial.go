@@ -79,8 +79,12 @@ func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // DialContext connects to the first address of the host that may be reached and
-// answers.
+// answers. It ends with requestTimeout by itself: http.Transport goes on dialing after
+// its request was given up, and a name may lead to thousands of addresses that are
+// silent.
 func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("webhook: address: %w", err)
@@ -93,6 +97,9 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	for _, a := range addrs {
 		if !d.allowed(a) {
 			continue
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		conn, failed := d.dial(ctx, network, net.JoinHostPort(a.Unmap().String(), port))
 		if failed == nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"codeword/internal/audit/audittest"
@@ -128,6 +129,34 @@ func TestForbiddenAddresses(t *testing.T) {
 	}
 }
 
+// TestSilentAddresses: a name that leads to thousands of addresses where nobody answers
+// is not dialed for hours, whatever becomes of the request.
+func TestSilentAddresses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		many := make([]netip.Addr, 4000)
+		for i := range many {
+			many[i] = netip.AddrFrom4([4]byte{93, 184, byte(i >> 8), byte(i)})
+		}
+		d := newDialer(names{"silent.example": many}, nil)
+		dials := 0
+		d.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			dials++
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(5 * time.Second):
+				return nil, errors.New("silent")
+			}
+		}
+		begun := time.Now()
+		_, err := d.DialContext(context.Background(), "tcp", "silent.example:443") //nolint:usetesting // as http.Transport does it
+		if err == nil || time.Since(begun) > requestTimeout || dials > 3 {
+			t.Errorf("%d dials in %s, %v", dials, time.Since(begun), err)
+		}
+	})
+}
+
 // TestNothingInside: neither a name that leads inside, nor a redirect, nor a proxy of
 // the environment brings a request to a private address.
 func TestNothingInside(t *testing.T) {
@@ -173,7 +202,7 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil, time.Now)
 	for _, bad := range []string{
-		"", "https://", "http://example.com/", "ftp://example.com/", "https://user@example.com/", "https://u:p@example.com/", "https://example.com/#x",
+		"", "https://", "http://example.com/", "ftp://example.com/", "https://user@example.com/", "https://u:p@example.com/", "https://example.com/#x", "https://example.com:99999/", "https://example.com:0/",
 		"javascript:alert(1)", "https:example.com", "http://localhost.example.com/", "http://127.0.0.1.example.com/", "//example.com", "file:///etc/passwd",
 	} {
 		if _, _, err := b.registry.Create(t.Context(), audittest.Operator, client, bad, nil); err == nil {

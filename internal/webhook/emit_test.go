@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,31 +178,61 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-func TestChallengesAreHandedOver(t *testing.T) {
+func TestChallenges(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil, time.Now)
 	e, _ := b.create("https://example.com", KindChallengeVerified, KindChallengeExhausted)
 	id := store.NewMessageID()
 	b.emitter.cfg.Messages = &recorder{messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Route: "main"}}}
-	ctx, cancel := context.WithCancel(t.Context())
-	b.emitter.Verified(client, store.PhoneID{1})
-	b.emitter.Exhausted(client, store.PhoneID{1})
-	b.emitter.Verified("client-b", store.PhoneID{1})
-	if n := len(b.emitter.later); n != 2 {
-		t.Errorf("%d wait", n)
+	verified, exhausted := b.emitter.Challenge(t.Context(), client, store.PhoneID{1})
+	if len(verified) != 1 || len(exhausted) != 1 || verified[0].Kind != KindChallengeVerified || exhausted[0].Kind != KindChallengeExhausted ||
+		verified[0].ID == exhausted[0].ID || !slices.Equal(verified[0].Endpoints, []store.EndpointID{e.ID}) {
+		t.Fatalf("%+v and %+v", verified, exhausted)
 	}
-	cancel() // what waits is told all the same
+	for _, w := range [][]byte{verified[0].Body, exhausted[0].Body} {
+		if got := decoded(t, w); got.Data.MessageID != id.String() || got.Data.Route != "main" || got.Data.ClientID != client {
+			t.Errorf("tells %s", w)
+		}
+	}
+	// Nobody else's, and nothing is read for those who want nothing.
+	b.emitter.cfg.Messages = nil
+	if v, x := b.emitter.Challenge(t.Context(), "client-b", store.PhoneID{1}); v != nil || x != nil {
+		t.Errorf("%+v and %+v", v, x)
+	}
+	// The log cannot be read: what is known is told.
+	b.emitter.cfg.Messages = &failing{}
+	if v, _ := b.emitter.Challenge(t.Context(), client, store.PhoneID{1}); len(v) != 1 || decoded(t, v[0].Body).Data.MessageID != "" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// failing is a message log that is down.
+type failing struct{ recorder }
+
+func (*failing) Messages(context.Context, store.MessageQuery) (store.MessagePage, error) {
+	return store.MessagePage{}, errors.New("down")
+}
+
+// TestOvertaken: what waits is told when the process ends, and what does not fit is counted.
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	e, _ := b.create("https://example.com", KindMessageDelivered)
+	id := store.NewMessageID()
+	b.emitter.cfg.Messages = &recorder{messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Route: "main", Status: store.MessageDelivered}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.emitter.hand(later{message: id})
+	cancel()
 	if err := b.emitter.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	got := b.queued(&e)
-	if len(got) != 2 || got[0].Data.MessageID != id.String() || got[0].Data.Route != "main" {
+	if got := b.queued(&e); len(got) != 1 || got[0].Data.MessageID != id.String() {
 		t.Errorf("queued %+v", got)
 	}
 	dropped := 0
 	b.emitter.cfg.Dropped = func(string) { dropped++ }
 	for range maxLater + 10 {
-		b.emitter.Verified(client, store.PhoneID{1})
+		b.emitter.hand(later{message: id})
 	}
 	if dropped != 10 {
 		t.Errorf("%d dropped, want 10", dropped)

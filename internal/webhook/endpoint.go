@@ -10,12 +10,12 @@ package webhook
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"codeword/internal/fault"
@@ -33,6 +33,8 @@ const (
 	KindGuardReleased      = "guard.released"
 	KindLimitWarned        = "limit.warned"
 	KindClientChanged      = "client.changed"
+	// KindTest is what an operator has sent to one endpoint, whatever that wants.
+	KindTest = "webhook.test"
 )
 
 // Kinds lists all kinds.
@@ -96,10 +98,15 @@ func (e *Endpoint) Wants(client, kind string) bool {
 	return e.Enabled() && (e.Client == "" || e.Client == client) && (len(e.Kinds) == 0 || slices.Contains(e.Kinds, kind))
 }
 
+// Invalid says what is wrong with what was asked for.
+type Invalid string
+
+func (e Invalid) Error() string { return string(e) }
+
 func checkKinds(kinds []string) error {
 	for _, k := range kinds {
 		if !slices.Contains(Kinds(), k) {
-			return fmt.Errorf("kinds: %q is none", k)
+			return Invalid(fmt.Sprintf("kinds: %q is none", k))
 		}
 	}
 	return nil
@@ -111,18 +118,25 @@ func checkURL(raw string) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || len(raw) > maxURL || u.Hostname() == "" || u.Opaque != "":
-		return errors.New("url: not an https URL") // err would quote it
+		return Invalid("url: not an https URL") // err would quote it
 	case u.User != nil:
-		return errors.New("url: it holds a user or a password; receivers know us by our signature")
+		return Invalid("url: it holds a user or a password; receivers know us by our signature")
+	case u.Port() != "" && !isPort(u.Port()):
+		return Invalid("url: the port is none")
 	case u.Fragment != "":
-		return errors.New("url: it has a fragment")
+		return Invalid("url: it has a fragment")
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 		return nil
 	case u.Scheme == "http":
-		return errors.New("url: http only goes to this machine; write https")
+		return Invalid("url: http only goes to this machine; write https")
 	default:
-		return errors.New("url: not an https URL")
+		return Invalid("url: not an https URL")
 	}
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 func isLoopback(host string) bool {

@@ -8,16 +8,10 @@ import (
 	"codeword/internal/store"
 )
 
-// later is handed over in memory: what a request may not wait for. A kill loses what
-// was not told yet, some milliseconds' worth.
+// later is a message that may have arrived, or failed, before it was recorded. It is
+// handed over in memory: a kill loses what was not told yet, some milliseconds' worth.
 type later struct {
-	// message is one that may have arrived, or failed, before it was recorded.
 	message store.MessageID
-	// kind, client, phone and at are those of a challenge's end.
-	kind   string
-	client string
-	phone  store.PhoneID
-	at     time.Time
 }
 
 const (
@@ -28,31 +22,11 @@ const (
 	laterTries = 60
 )
 
-// Verified tells that a code was used. It does not block.
-func (e *Emitter) Verified(client string, phone store.PhoneID) {
-	e.challenge(KindChallengeVerified, client, phone)
-}
-
-// Exhausted tells that wrong codes used up a challenge. It does not block.
-func (e *Emitter) Exhausted(client string, phone store.PhoneID) {
-	e.challenge(KindChallengeExhausted, client, phone)
-}
-
-func (e *Emitter) challenge(kind, client string, phone store.PhoneID) {
-	if e.wants(client, kind) {
-		e.hand(later{kind: kind, client: client, phone: phone, at: e.cfg.Now()})
-	}
-}
-
 func (e *Emitter) hand(l later) {
 	select {
 	case e.later <- l:
 	default:
-		kind := l.kind
-		if kind == "" {
-			kind = KindMessageDelivered
-		}
-		e.cfg.Dropped(kind)
+		e.cfg.Dropped(KindMessageDelivered)
 	}
 }
 
@@ -114,7 +88,7 @@ func (e *Emitter) tell(ctx, base context.Context, batch []later) {
 func (e *Emitter) make(ctx context.Context, batch []later) ([]store.Webhook, error) {
 	var out []store.Webhook
 	for i := range batch {
-		w, ok, err := e.one(ctx, &batch[i])
+		w, ok, err := e.settled(ctx, batch[i].message)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return nil, err
 		}
@@ -123,25 +97,4 @@ func (e *Emitter) make(ctx context.Context, batch []later) ([]store.Webhook, err
 		}
 	}
 	return out, nil
-}
-
-func (e *Emitter) one(ctx context.Context, l *later) (store.Webhook, bool, error) {
-	if l.kind == "" {
-		return e.settled(ctx, l.message)
-	}
-	d := &Data{ClientID: l.client}
-	if c := e.cfg.Client(l.client); c != nil {
-		d.PhoneID = e.cfg.PhoneID(c, l.phone)
-	}
-	// The phone's newest message most likely brought the code; it knows the number.
-	page, err := e.cfg.Messages.Messages(ctx, store.MessageQuery{Clients: []string{l.client}, Phones: []store.PhoneID{l.phone}, Limit: 1})
-	if err != nil {
-		return store.Webhook{}, false, err
-	}
-	if len(page.Messages) > 0 {
-		m := &page.Messages[0]
-		d.MessageID, d.Route, d.PhoneMask = m.ID.String(), m.Route, e.cfg.Mask(m)
-	}
-	w, ok := e.webhook(store.EventID{}, l.kind, l.at, d)
-	return w, ok, nil
 }

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -122,6 +123,51 @@ func TestManyWithFailing(t *testing.T) {
 		if n != 1 || !wanted[id] {
 			t.Errorf("%s was delivered %d times, wanted %v", id, n, wanted[id])
 		}
+	}
+}
+
+// TestPlacesForTheProven: however many endpoints there are that took nothing yet, half of
+// all places are for those that did.
+func TestPlacesForTheProven(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, newMemory(), time.Now)
+	const many = 300
+	for i := range many {
+		if _, _, err := b.registry.Create(t.Context(), audittest.Operator, fmt.Sprint("client-", i/maxEndpoints), "https://example.com/", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := func() (n int) {
+		rooms, _ := b.loop.rooms()
+		for _, r := range rooms {
+			n += r.Limit
+		}
+		return n
+	}
+	if got := sum(); got != maxFlights/2 {
+		t.Errorf("%d places for endpoints that nothing is known of, want %d", got, maxFlights/2)
+	}
+	all, err := b.registry.List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// They take off, and hang.
+	rooms, _ := b.loop.rooms()
+	for _, r := range rooms {
+		for range r.Limit {
+			b.loop.takeOff(r.Endpoint)
+		}
+	}
+	if got := sum(); got != 0 {
+		t.Errorf("%d more places, want none", got)
+	}
+	good := all[many-1].ID
+	b.loop.mu.Lock()
+	p := b.loop.peer(good)
+	b.loop.mu.Unlock()
+	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone})
+	if got := sum(); got < startWindow {
+		t.Errorf("%d places for one that takes what it gets", got)
 	}
 }
 

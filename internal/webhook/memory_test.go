@@ -81,7 +81,9 @@ func (m *memory) RecordWebhooks(_ context.Context, now time.Time, outcomes []sto
 	return nil
 }
 
-func (*memory) ReplayWebhooks(context.Context, store.WebhookReplay) (int, error) { return 0, nil }
+func (*memory) ReplayWebhooks(context.Context, store.WebhookReplay) (store.WebhookReplayed, error) {
+	return store.WebhookReplayed{}, nil
+}
 
 func (m *memory) Webhooks(_ context.Context, q store.WebhookQuery) (out []store.WebhookDelivery, _ error) {
 	m.mu.Lock()

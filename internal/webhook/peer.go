@@ -11,6 +11,8 @@ import (
 type peer struct {
 	// window is how many deliveries may run at once, flights how many do.
 	window, flights int
+	// proven: it took something since this process began.
+	proven bool
 	// failures are those in a row; until pause nothing is tried.
 	failures int
 	pause    time.Time
@@ -28,6 +30,10 @@ const (
 	maxRetry   = time.Hour
 )
 
+// doubtful tells whether its deliveries may well end at nothing: thousands of endpoints
+// that never answer must not take all places, not in the first seconds either.
+func (p *peer) doubtful() bool { return p.failures > 0 || !p.proven }
+
 // rooms tells how many deliveries may be claimed for which endpoints.
 func (l *Loop) rooms() ([]store.EndpointRoom, map[store.EndpointID]*Endpoint) {
 	all := l.cfg.Registry.view.Load().all
@@ -37,28 +43,27 @@ func (l *Loop) rooms() ([]store.EndpointRoom, map[store.EndpointID]*Endpoint) {
 	var out []store.EndpointRoom
 	endpoints := make(map[store.EndpointID]*Endpoint, len(all))
 	forFailing := maxFlights/2 - l.failing
-	for i := range all {
+	// In any order, so that of many none is always the last.
+	for _, i := range rand.Perm(len(all)) { //nolint:gosec // chance, no secret
 		e := &all[i]
 		p := l.peer(e.ID)
 		if !e.Enabled() || now.Before(p.pause) {
 			continue
 		}
 		room := p.window - p.flights
-		if p.failures > 0 {
+		if p.doubtful() {
 			room = min(room, forFailing)
 		}
 		if room <= 0 {
 			continue
 		}
-		if p.failures > 0 {
+		if p.doubtful() {
 			forFailing -= room
 		}
 		out = append(out, store.EndpointRoom{Endpoint: e.ID, Limit: room})
 		endpoints[e.ID] = e
 	}
 	l.forget(all)
-	// So that of many none is always the last.
-	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] }) //nolint:gosec // chance, no secret
 	return out, endpoints
 }
 
@@ -100,7 +105,7 @@ func (l *Loop) takeOff(id store.EndpointID) (p *peer, failing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p = l.peer(id)
-	failing = p.failures > 0
+	failing = p.doubtful()
 	p.flights++
 	l.flights++
 	if failing {
@@ -116,7 +121,7 @@ func (l *Loop) landed(p *peer, o *store.WebhookOutcome) {
 	switch o.State {
 	case 0: // it was interrupted
 	case store.DeliveryDone:
-		p.failures, p.pause = 0, time.Time{}
+		p.proven, p.failures, p.pause = true, 0, time.Time{}
 		p.window = min(p.window+2, maxWindow)
 	default:
 		p.failures++

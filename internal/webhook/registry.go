@@ -35,6 +35,7 @@ const (
 	EventSecretFinish = "webhook.secret.finish"
 	EventSecretCancel = "webhook.secret.cancel"
 	EventReplay       = "webhook.replay"
+	EventTest         = "webhook.test"
 	// EventDisabled: the service disabled an endpoint by itself.
 	EventDisabled = "webhook.disabled"
 )
@@ -43,6 +44,8 @@ const (
 var (
 	ErrRotating    = errors.New("a rotation is under way: finish or cancel it first")
 	ErrNotRotating = errors.New("no rotation is under way")
+	// ErrDisabled: a test would wait for good.
+	ErrDisabled = errors.New("the endpoint is disabled: enable it first")
 )
 
 // RegistryConfig is what a Registry needs.
@@ -160,6 +163,15 @@ type endpointData struct {
 	Reason   string   `json:"reason,omitempty"`
 	Replayed string   `json:"state,omitempty"`
 	EventID  string   `json:"eventId,omitempty"`
+	// Changes tell what was before and what is now. Of a URL they tell the host: what
+	// follows it may be a secret.
+	Changes map[string]delta `json:"changes,omitempty"`
+}
+
+// delta is a change of one thing.
+type delta struct {
+	From any `json:"from"`
+	To   any `json:"to"`
 }
 
 // Create adds an endpoint and returns it with its secret, which is shown this once. The
@@ -184,7 +196,7 @@ func (r *Registry) Create(ctx context.Context, actor, client, url string, kinds 
 			}
 		}
 		if have >= maxEndpoints {
-			return nil, entry, fmt.Errorf("there are %d endpoints already, and no more than that", maxEndpoints)
+			return nil, entry, Invalid(fmt.Sprintf("there are %d endpoints already, and no more than that", maxEndpoints))
 		}
 		return append(all, e), entry, nil
 	})
@@ -202,13 +214,16 @@ func (r *Registry) Update(ctx context.Context, actor string, id store.EndpointID
 		return Endpoint{}, err
 	}
 	return r.change(ctx, actor, EventUpdate, id, func(e *Endpoint) (any, error) {
-		if url != "" {
+		changes := make(map[string]delta)
+		if url != "" && url != e.URL {
+			changes["url"] = delta{host(e.URL), host(url)}
 			e.URL = url
 		}
-		if kinds != nil {
+		if kinds != nil && !slices.Equal(kinds, e.Kinds) {
+			changes["kinds"] = delta{e.Kinds, kinds}
 			e.Kinds = kinds
 		}
-		return endpointData{Endpoint: id.String(), Host: host(e.URL), Kinds: e.Kinds}, nil
+		return endpointData{Endpoint: id.String(), Host: host(e.URL), Kinds: e.Kinds, Changes: changes}, nil
 	})
 }
 
@@ -236,7 +251,7 @@ func (r *Registry) Enable(ctx context.Context, actor string, id store.EndpointID
 		return e, err
 	}
 	now := r.cfg.Now()
-	_, err = r.cfg.Queue.ReplayWebhooks(ctx, store.WebhookReplay{Now: now, Until: now.Add(GiveUpAfter), Endpoint: id, State: store.DeliveryPending})
+	_, err = r.replay(ctx, store.WebhookReplay{Now: now, Until: now.Add(GiveUpAfter), Endpoint: id, State: store.DeliveryPending})
 	return e, err
 }
 
@@ -314,10 +329,48 @@ func (r *Registry) Replay(ctx context.Context, actor string, in store.WebhookRep
 		data.Replayed = in.State.String()
 	}
 	err = r.cfg.Audit.Record(ctx, audit.Entry{Actor: actor, Client: e.Client, Kind: EventReplay, Data: data}, func() error {
-		n, err = r.cfg.Queue.ReplayWebhooks(ctx, in)
+		n, err = r.replay(ctx, in)
 		return err
 	})
 	return n, err
+}
+
+// replayStep is how many deliveries a replay looks at in one transaction.
+const replayStep = 500
+
+func (r *Registry) replay(ctx context.Context, in store.WebhookReplay) (n int, err error) {
+	for in.Limit = replayStep; ; {
+		step, err := r.cfg.Queue.ReplayWebhooks(ctx, in)
+		n += step.Count
+		if err != nil || step.Next == (store.EventID{}) {
+			return n, err
+		}
+		in.After = step.Next
+	}
+}
+
+// Test queues a webhook that tells nothing, for one endpoint alone, and returns its id.
+func (r *Registry) Test(ctx context.Context, actor string, id store.EndpointID) (store.EventID, error) {
+	e, err := r.Find(ctx, id)
+	if err != nil {
+		return store.EventID{}, err
+	}
+	if !e.Enabled() {
+		return store.EventID{}, ErrDisabled
+	}
+	now := r.cfg.Now()
+	body, err := json.Marshal(payload{Type: KindTest, Timestamp: now.UTC().Truncate(time.Millisecond), Data: &Data{ClientID: e.Client}})
+	if err != nil {
+		return store.EventID{}, fault.Wrap(fault.Internal, "webhook: a test", err)
+	}
+	w := store.Webhook{
+		ID: store.NewEventID(), Client: e.Client, Kind: KindTest, At: now, Until: now.Add(GiveUpAfter), Body: body, Endpoints: []store.EndpointID{id},
+	}
+	data := endpointData{Endpoint: id.String(), EventID: w.ID.String()}
+	err = r.cfg.Audit.Record(ctx, audit.Entry{Actor: actor, Client: e.Client, Kind: EventTest, Data: data}, func() error {
+		return r.cfg.Queue.QueueWebhooks(ctx, []store.Webhook{w})
+	})
+	return w.ID, err
 }
 
 // change applies f to one endpoint. f returns what the entry of that kind tells.
@@ -351,7 +404,7 @@ func (r *Registry) write(ctx context.Context, f func([]Endpoint) ([]Endpoint, au
 			return fault.Wrap(fault.Internal, "webhook: endpoints", err)
 		}
 		if len(body) > maxDocument {
-			return errors.New("there are too many endpoints")
+			return Invalid("there are too many endpoints")
 		}
 		err = r.cfg.Audit.Record(ctx, entry, func() error {
 			return r.cfg.Documents.PutDocument(ctx, store.Document{Name: document, Revision: view.revision + 1, UpdatedAt: r.cfg.Now(), Body: body})

@@ -10,9 +10,11 @@ import (
 type View struct {
 	ID string `json:"id"`
 	// ClientID is empty for an endpoint that hears of all clients.
-	ClientID string   `json:"clientId,omitempty"`
-	URL      string   `json:"url"`
-	Kinds    []string `json:"kinds,omitempty"`
+	ClientID string `json:"clientId,omitempty"`
+	URL      string `json:"url"`
+	// Host is what of the URL is no secret.
+	Host  string   `json:"host"`
+	Kinds []string `json:"kinds,omitempty"`
 	// State is "enabled" or "disabled", and Reason why.
 	State       string      `json:"state"`
 	Reason      string      `json:"reason,omitempty"`
@@ -24,7 +26,7 @@ type View struct {
 // View shows an endpoint.
 func (e *Endpoint) View() View {
 	v := View{
-		ID: e.ID.String(), ClientID: e.Client, URL: e.URL, Kinds: e.Kinds, State: "enabled", Reason: e.Reason,
+		ID: e.ID.String(), ClientID: e.Client, URL: e.URL, Host: host(e.URL), Kinds: e.Kinds, State: "enabled", Reason: e.Reason,
 		DisableTime: timeOrNil(e.DisabledAt), CreateTime: e.CreatedAt, SecretTimes: []time.Time{},
 	}
 	if !e.Enabled() {

@@ -1,6 +1,6 @@
 // Package peers runs independent implementations, in Node.js, that the tests
-// hold this service against: an SMPP server, Twilio's and Standard Webhooks'
-// own signature code, and a counter of SMS segments. "make test" installs them
+// hold this service against: an SMPP server, an OpenID provider, Twilio's and Standard
+// Webhooks' own signature code, and a counter of SMS segments. "make test" installs them
 // from the lock file beside this one.
 package peers
 

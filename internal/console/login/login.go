@@ -100,7 +100,7 @@ func New(cfg Config) (*Keeper, error) {
 	k := &Keeper{cfg: cfg, secure: strings.HasPrefix(cfg.URL, "https://"), used: &used{states: map[string]time.Time{}}}
 	_, _ = rand.Read(k.key[:]) // never fails, see crypto/rand.Read
 	k.token = k.hashed(cfg.Token)
-	k.tokenMark = mark("token", cfg.Token)
+	k.tokenMark = mark(cfg.Token, "token")
 	k.ended = newEnded(cfg.Notes, cfg.Log)
 	if cfg.Provider.Issuer == "" {
 		return k, nil
@@ -108,7 +108,7 @@ func New(cfg Config) (*Keeper, error) {
 	if err := errors.Join(cfg.Provider.Validate(), ValidateURL(cfg.URL)); err != nil {
 		return nil, fmt.Errorf("login: %w", err)
 	}
-	k.rules = mark("rules", cfg.Provider.rules())
+	k.rules = mark(cfg.Token, cfg.Provider.rules())
 	k.provider = newProvider(&k.cfg)
 	return k, nil
 }
@@ -146,10 +146,11 @@ func (k *Keeper) hashed(secret string) (d [sha256.Size]byte) {
 	return d
 }
 
-// mark is what a session remembers of what it rests on.
-func mark(label, of string) []byte {
-	mac := hmac.New(sha256.New, []byte(of))
-	_, _ = mac.Write([]byte("codeword console " + label)) // never fails, see hash.Hash
+// mark is what a session remembers of what it rests on. Nobody can make one who does not
+// have the admin token, so that the keys of the cookies alone make no session.
+func mark(token, of string) []byte {
+	mac := hmac.New(sha256.New, []byte(token))
+	_, _ = mac.Write([]byte("codeword console " + of)) // never fails, see hash.Hash
 	return mac.Sum(nil)[:16]
 }
 

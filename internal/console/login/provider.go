@@ -67,6 +67,7 @@ type description struct {
 	Types        []string `json:"response_types_supported"`
 	Challenges   []string `json:"code_challenge_methods_supported"`
 	Algorithms   []string `json:"id_token_signing_alg_values_supported"`
+	Methods      []string `json:"token_endpoint_auth_methods_supported"`
 	AlwaysIssuer bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 }
 
@@ -167,10 +168,24 @@ func (d *description) check() error {
 		return errors.New("it does not offer the response type code")
 	case len(d.Challenges) > 0 && !slices.Contains(d.Challenges, "S256"):
 		return errors.New("it does not offer PKCE with S256")
+	case d.style() == oauth2.AuthStyleAutoDetect:
+		return errors.New("it takes the client secret neither by client_secret_basic nor by client_secret_post")
 	case len(d.algorithms()) == 0:
 		return errors.New("it signs id tokens with no algorithm that is accepted here")
 	}
 	return nil
+}
+
+// style is how the client secret is sent; not as the library would find out, which hands
+// a code in twice. One that names none takes Basic.
+func (d *description) style() oauth2.AuthStyle {
+	switch {
+	case len(d.Methods) == 0 || slices.Contains(d.Methods, "client_secret_basic"):
+		return oauth2.AuthStyleInHeader
+	case slices.Contains(d.Methods, "client_secret_post"):
+		return oauth2.AuthStyleInParams
+	}
+	return oauth2.AuthStyleAutoDetect
 }
 
 // algorithms are the provider's that are accepted; one that names none uses RS256.
@@ -188,8 +203,10 @@ func (d *description) algorithms() (out []string) {
 
 // oauth is the client towards this provider.
 func (p *provider) oauth(d *discovered) *oauth2.Config {
+	endpoint := d.Endpoint()
+	endpoint.AuthStyle = d.about.style()
 	return &oauth2.Config{
-		ClientID: p.cfg.Provider.ClientID, ClientSecret: p.cfg.Provider.ClientSecret, Endpoint: d.Endpoint(),
+		ClientID: p.cfg.Provider.ClientID, ClientSecret: p.cfg.Provider.ClientSecret, Endpoint: endpoint,
 		RedirectURL: p.cfg.URL + CallbackPath, Scopes: append([]string{oidc.ScopeOpenID}, p.cfg.Provider.Scopes...),
 	}
 }
@@ -222,7 +239,7 @@ func (p *provider) identify(ctx context.Context, d *discovered, code string, f *
 			return nil, errors.New("the access token is not that of the id token")
 		}
 	}
-	if len(c.texts(p.cfg.Provider.RoleClaim)) == 0 && d.about.UserInfoURL != "" {
+	if d.about.UserInfoURL != "" && slices.ContainsFunc(p.cfg.Provider.wanted(), func(name string) bool { _, has := c.find(name); return !has }) {
 		return c, p.addUserInfo(ctx, d, token, c)
 	}
 	return c, nil
@@ -286,6 +303,9 @@ func (p *provider) addUserInfo(ctx context.Context, d *discovered, token *oauth2
 	more, err := readClaims(raw)
 	if err != nil {
 		return err
+	}
+	if has, email := c["email"], more["email"]; has != nil && has != email {
+		delete(more, "email_verified") // that is of another address
 	}
 	for name, value := range more {
 		if _, has := c[name]; !has {

@@ -111,7 +111,8 @@ func plain(text string) string {
 
 // shortened cuts a name so that it fits when it is escaped, and not within a letter.
 func shortened(name string) string {
-	name = strings.ToValidUTF8(strings.TrimSpace(name), "\uFFFD")
+	name = strings.TrimSpace(name)
+	name = strings.ToValidUTF8(name[:min(len(name), maxName)], "") // escaped it is never shorter
 	for len(plain(name)) > maxName {
 		_, size := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-size]

@@ -99,6 +99,20 @@ func (s *Settings) rules() string {
 	return string(raw)
 }
 
+// wanted are the claims that are asked for at userinfo when the id token lacks one: many
+// providers keep an id token small.
+func (s *Settings) wanted() []string {
+	out := []string{s.RoleClaim}
+	if len(s.EmailDomains) > 0 || slices.Contains(s.Scopes, "email") {
+		out = append(out, "email")
+	}
+	for _, r := range s.Require {
+		name, _, _ := strings.Cut(r, "=")
+		out = append(out, name)
+	}
+	return out
+}
+
 // claims are what a provider says of somebody.
 type claims map[string]any
 
@@ -149,18 +163,23 @@ func cutLast(text, sep string) (before, after string, ok bool) {
 	return text[:i], text[i+len(sep):], true
 }
 
+// find returns a claim by its name, or by a path of names with dots between them.
+func (c claims) find(name string) (value any, ok bool) {
+	if value, ok = c[name]; ok {
+		return value, true
+	}
+	head, rest, dotted := strings.Cut(name, ".")
+	inner, isObject := c[head].(map[string]any)
+	if !dotted || !isObject {
+		return nil, false
+	}
+	return claims(inner).find(rest)
+}
+
 // texts are the texts of a claim: itself, or those in a list. Numbers and truth are
 // written as in JSON.
 func (c claims) texts(name string) []string {
-	value, ok := c[name]
-	if !ok {
-		head, rest, dotted := strings.Cut(name, ".")
-		inner, isObject := c[head].(map[string]any)
-		if !dotted || !isObject {
-			return nil
-		}
-		return claims(inner).texts(rest)
-	}
+	value, _ := c.find(name)
 	list, isList := value.([]any)
 	if !isList {
 		list = []any{value}

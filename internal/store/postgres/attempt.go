@@ -41,6 +41,12 @@ func (o *attemptOp) reads(r *rows) {
 }
 
 func (o *attemptOp) decide(r *rows) error {
+	err := o.judge(r)
+	r.webhooks = append(r.webhooks, o.in.Told(err)...)
+	return err
+}
+
+func (o *attemptOp) judge(r *rows) error {
 	var expires time.Time // of the session to upgrade
 	if o.in.Grant.Upgrade {
 		s := r.sessions[o.in.Grant.Session.ID]

@@ -12,14 +12,14 @@ import (
 // traces are rows that name a phone but are not found by its id: the tables have no
 // index of phones, which every send would have to write.
 type traces struct {
-	sessions [][16]byte
-	keys     [][]byte
+	sessions, webhooks [][16]byte
+	keys               [][]byte
 	// What is kept in them, for who only reads.
 	live []store.Session
 	ends []time.Time
 }
 
-func (f *traces) none() bool { return len(f.sessions)+len(f.keys) == 0 }
+func (f *traces) none() bool { return len(f.sessions)+len(f.keys)+len(f.webhooks) == 0 }
 
 // findTraces reads the tables whole and locks nothing. Of sessions it finds those that
 // were created until born.
@@ -36,6 +36,14 @@ func (s *Store) findTraces(ctx context.Context, client int64, name string, phone
 		t.each(func(c row) {
 			out.keys, out.ends = append(out.keys, c.bytes(0)), append(out.ends, c.time(1))
 		}, `SELECT idempotency_key, expires_at FROM idempotency WHERE phone_id = ANY($1) ORDER BY idempotency_key`, phones)
+		// Bodies name a phone as callers see it, which ends with its id.
+		told := make([][]byte, len(phones))
+		for i := range phones {
+			told[i] = []byte(store.PhoneID(phones[i]).String())
+		}
+		t.each(func(c row) { out.webhooks = append(out.webhooks, c.id(0)) }, `SELECT event_id FROM webhooks w
+			WHERE client = $1 AND queued_at <= $2 AND EXISTS (SELECT 1 FROM unnest($3::bytea[]) AS p(told) WHERE position(p.told IN w.body) > 0)
+			ORDER BY event_id`, []byte(name), micros(born), told)
 		return nil
 	})
 	return out, err
@@ -93,6 +101,11 @@ func (t *tx) eraseTraces(found *traces, out *store.Erased) {
 	if len(found.keys) > 0 {
 		t.change(adds(&out.Idempotency), `DELETE FROM idempotency WHERE idempotency_key IN
 			(SELECT idempotency_key FROM idempotency WHERE idempotency_key = ANY($1) ORDER BY idempotency_key FOR UPDATE)`, found.keys)
+	}
+	if len(found.webhooks) > 0 {
+		t.exec(`DELETE FROM webhook_deliveries WHERE (endpoint_id, event_id) IN (SELECT endpoint_id, event_id FROM webhook_deliveries
+			WHERE event_id = ANY($1) ORDER BY endpoint_id, event_id FOR UPDATE)`, found.webhooks)
+		t.change(adds(&out.Webhooks), `DELETE FROM webhooks WHERE event_id = ANY($1)`, found.webhooks)
 	}
 }
 

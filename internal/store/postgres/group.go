@@ -30,6 +30,8 @@ type rows struct {
 	limits   map[string]*limitRow
 	// messages are those to be added.
 	messages []newMessage
+	// webhooks are events of what was decided.
+	webhooks []store.Webhook
 	// committer names the row of padding; padded says that it has to be written.
 	committer [16]byte
 	padded    bool
@@ -92,7 +94,7 @@ func (r *rows) reset() {
 	clear(r.users)
 	clear(r.limits)
 	clear(r.messages)
-	r.messages, r.padded = r.messages[:0], false
+	r.messages, r.webhooks, r.padded = r.messages[:0], nil, false
 }
 
 // want puts a row on the reading list: it is in the map, empty, until lock has been
@@ -216,6 +218,9 @@ func (r *rows) write(t *tx) {
 	}
 	for i := range r.messages {
 		r.messages[i].write(t)
+	}
+	for i := range r.webhooks {
+		t.queueWebhook(&r.webhooks[i])
 	}
 	if r.padded {
 		t.exec(`INSERT INTO padding (committer, n) VALUES ($1, 1) ON CONFLICT (committer) DO UPDATE SET n = padding.n + 1`, r.committer)

@@ -21,21 +21,24 @@ func (s *Store) QueueWebhooks(ctx context.Context, webhooks []store.Webhook) err
 	slices.SortStableFunc(sorted, func(a, b store.Webhook) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return s.transact(ctx, func(t *tx) error {
 		for i := range sorted {
-			w := &sorted[i]
-			endpoints := make([][16]byte, len(w.Endpoints))
-			for j, id := range w.Endpoints {
-				endpoints[j] = id
-			}
-			t.exec(`WITH fresh AS (
-					INSERT INTO webhooks (event_id, client, kind, queued_at, body) VALUES ($1, $2, $3, $4, $5)
-					ON CONFLICT (event_id) DO NOTHING RETURNING event_id)
-				INSERT INTO webhook_deliveries (event_id, endpoint_id, state, due_at, until)
-					SELECT fresh.event_id, e.id, $6, $4, $7 FROM fresh CROSS JOIN (SELECT DISTINCT unnest($8::uuid[]) AS id) e`,
-				[16]byte(w.ID), []byte(w.Client), []byte(w.Kind), micros(w.At), notNull(w.Body),
-				int16(store.DeliveryPending), micros(w.Until), endpoints)
+			t.queueWebhook(&sorted[i])
 		}
 		return nil
 	})
+}
+
+func (t *tx) queueWebhook(w *store.Webhook) {
+	endpoints := make([][16]byte, len(w.Endpoints))
+	for j, id := range w.Endpoints {
+		endpoints[j] = id
+	}
+	t.exec(`WITH fresh AS (
+			INSERT INTO webhooks (event_id, client, kind, queued_at, body) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (event_id) DO NOTHING RETURNING event_id)
+		INSERT INTO webhook_deliveries (event_id, endpoint_id, state, due_at, until)
+			SELECT fresh.event_id, e.id, $6, $4, $7 FROM fresh CROSS JOIN (SELECT DISTINCT unnest($8::uuid[]) AS id) e`,
+		[16]byte(w.ID), []byte(w.Client), []byte(w.Kind), micros(w.At), notNull(w.Body),
+		int16(store.DeliveryPending), micros(w.Until), endpoints)
 }
 
 // deliveryColumns are those that scanDelivery reads, of deliveries d and webhooks w.
@@ -120,19 +123,39 @@ func (s *Store) RecordWebhooks(ctx context.Context, now time.Time, outcomes []st
 	})
 }
 
-// ReplayWebhooks makes deliveries due again and tells how many those were. One that is
-// claimed at the moment is tried once more.
-func (s *Store) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (n int, err error) {
+// ReplayWebhooks makes deliveries due again, a step at a time. One that is claimed at
+// the moment is tried once more.
+func (s *Store) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (out store.WebhookReplayed, err error) {
 	err = s.transact(ctx, func(t *tx) error {
-		t.change(func(rows int64) { n = int(rows) }, `UPDATE webhook_deliveries d
-			SET state = $1, attempts = 0, due_at = $2, until = $3, done_at = 0, claims = claims + 1
-			FROM webhooks w WHERE w.event_id = d.event_id AND w.queued_at >= $7
-			AND d.endpoint_id = $4 AND ($5 = '00000000-0000-0000-0000-000000000000'::uuid OR d.event_id = $5) AND ($6::smallint = 0 OR d.state = $6)`,
-			int16(store.DeliveryPending), micros(in.Now), micros(in.Until), [16]byte(in.Endpoint), [16]byte(in.Event),
+		out = store.WebhookReplayed{}
+		first, last := in.Event, in.Event
+		if in.Event == (store.EventID{}) {
+			seen := 0
+			t.each(func(c row) {
+				if last = c.id(0); seen == 0 {
+					first = last
+				}
+				seen++
+			}, `SELECT event_id FROM webhook_deliveries WHERE endpoint_id = $1 AND event_id > $2 ORDER BY event_id LIMIT $3`,
+				[16]byte(in.Endpoint), [16]byte(in.After), in.Limit)
+			if err := t.flush(); err != nil || seen == 0 {
+				return err
+			}
+			if seen == in.Limit {
+				out.Next = last
+			}
+		}
+		t.change(func(rows int64) { out.Count = int(rows) }, `WITH those AS MATERIALIZED (
+				SELECT d.event_id FROM webhook_deliveries d JOIN webhooks w ON w.event_id = d.event_id
+				WHERE d.endpoint_id = $4 AND d.event_id BETWEEN $5 AND $6 AND ($7::smallint = 0 OR d.state = $7) AND w.queued_at >= $8
+				ORDER BY d.event_id FOR NO KEY UPDATE OF d)
+			UPDATE webhook_deliveries d SET state = $1, attempts = 0, due_at = $2, until = $3, done_at = 0, claims = claims + 1
+			FROM those WHERE d.endpoint_id = $4 AND d.event_id = those.event_id`,
+			int16(store.DeliveryPending), micros(in.Now), micros(in.Until), [16]byte(in.Endpoint), [16]byte(first), [16]byte(last),
 			int16(in.State), micros(in.Since))
 		return t.flush()
 	})
-	return n, err
+	return out, err
 }
 
 // Webhooks lists deliveries to an endpoint, newest first.

@@ -16,7 +16,9 @@ import (
 // Attempt carries out the intent in steps: a ticket to guess, of which there are as
 // many as attempts; the judgment; what the ticket came to; whose phone it is; and the
 // session. A ticket that nobody settles stays spent, and a code that was right is
-// used up whatever becomes of the session. Refusals: fault.WrongCode, LimitOTP,
+// used up whatever becomes of the session. Events are queued in the ledger before the
+// caller gets its answer: a kill in between loses one of which nobody was told otherwise.
+// Refusals: fault.WrongCode, LimitOTP,
 // MismatchPhone, PhoneTaken, InvalidAuthorization.
 func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, error) {
 	if err := s.knowClient(ctx, in.Client, in.Phone); err != nil {
@@ -35,6 +37,9 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 	}
 	before, err := s.guess(ctx, &in)
 	if err != nil {
+		if lost := s.QueueWebhooks(ctx, in.Told(err)); lost != nil {
+			return store.Session{}, lost
+		}
 		return store.Session{}, err
 	}
 	ctx = context.WithoutCancel(ctx) // the code is used up
@@ -43,6 +48,9 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 		User: in.Grant.Session.User, Known: in.Grant.Known, Device: in.Device,
 	})
 	if err != nil {
+		return store.Session{}, err
+	}
+	if err := s.QueueWebhooks(ctx, in.Verified); err != nil {
 		return store.Session{}, err
 	}
 	sess := intent.Granted(&in, owner, expires)

@@ -70,7 +70,7 @@ type Ledger interface {
 	QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error
 	ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error)
 	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
-	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (int, error)
+	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error)
 	Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
 
 	SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)

@@ -22,7 +22,14 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 	var out store.Session
 	err = s.writer.do(ctx, func(t *tx) error {
 		out = store.Session{}
-		return t.attempt(client, &in, &out)
+		err := t.attempt(client, &in, &out)
+		told := in.Told(err)
+		for i := range told {
+			if err := t.queueWebhook(&told[i]); err != nil {
+				return err
+			}
+		}
+		return err
 	})
 	if err != nil {
 		return store.Session{}, err

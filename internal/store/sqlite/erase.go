@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -14,10 +15,10 @@ import (
 // traces are rows that name a phone but are not found by its id: the tables have no
 // index of phones, which every send would have to write.
 type traces struct {
-	sessions, keys [][]byte
+	sessions, keys, webhooks [][]byte
 }
 
-func (f *traces) none() bool { return len(f.sessions)+len(f.keys) == 0 }
+func (f *traces) none() bool { return len(f.sessions)+len(f.keys)+len(f.webhooks) == 0 }
 
 // traceSlice is how many rows one look for traces reads.
 const traceSlice = 2000
@@ -53,6 +54,38 @@ func (s *Store) findTraces(ctx context.Context, client int64, phones []store.Pho
 	return out, nil
 }
 
+// findWebhooks finds events of a client that tell of a phone and were queued until born:
+// their bodies name it as callers see it, which ends with its id.
+func (s *Store) findWebhooks(ctx context.Context, in *store.Erase, born time.Time) (out [][]byte, err error) {
+	var cursor []byte
+	for seen := traceSlice; seen == traceSlice; {
+		err := s.read(ctx, func(conn *sqlite.Conn) error {
+			seen = 0
+			return prepare(conn, `SELECT event_id, client, queued_at, body FROM webhooks WHERE event_id > ? ORDER BY event_id LIMIT ?`).
+				blob(cursor).int(traceSlice).each(func(st *sqlite.Stmt) {
+				seen++
+				cursor = columnBlob(st, 0)
+				if columnName(st, 1) == in.Client && !columnTime(st, 2).After(born) && tells(columnBlob(st, 3), in.Phones) {
+					out = append(out, cursor)
+				}
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func tells(body []byte, phones []store.PhoneID) bool {
+	for i := range phones {
+		if bytes.Contains(body, []byte(phones[i].String())) {
+			return true
+		}
+	}
+	return false
+}
+
 func among(phones []store.PhoneID, id store.PhoneID) bool {
 	for i := range phones {
 		if phones[i] == id {
@@ -77,6 +110,9 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 	born := farAway
 	for round := range 2 {
 		found, err := s.findTraces(ctx, client, in.Phones, born)
+		if err == nil {
+			found.webhooks, err = s.findWebhooks(ctx, &in, born)
+		}
 		if err != nil {
 			return store.Erased{}, err
 		}
@@ -118,6 +154,15 @@ func (t *tx) erase(client int64, in *store.Erase, found *traces, tracesOnly bool
 			return err
 		}
 		out.Idempotency += t.conn.Changes()
+	}
+	for _, id := range found.webhooks {
+		if err := prepare(t.conn, `DELETE FROM webhook_deliveries WHERE event_id = ?`).blob(id).exec(); err != nil {
+			return err
+		}
+		if err := prepare(t.conn, `DELETE FROM webhooks WHERE event_id = ?`).blob(id).exec(); err != nil {
+			return err
+		}
+		out.Webhooks += t.conn.Changes()
 	}
 	if tracesOnly {
 		return nil

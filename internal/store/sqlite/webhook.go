@@ -59,12 +59,17 @@ func columnDelivery(st *sqlite.Stmt) store.WebhookDelivery {
 
 // ClaimWebhooks takes due deliveries of some endpoints, the longest due first, and
 // hides them for the lease. Each claim raises Claims, which fences the outcomes of
-// older ones.
+// older ones. Which endpoints have any is read first, so that thousands which have none
+// take nothing of the one writer's time.
 func (s *Store) ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error) {
+	rooms, err := s.dueRooms(ctx, &in)
+	if err != nil || len(rooms) == 0 {
+		return nil, err
+	}
 	var out []store.WebhookDelivery
-	err := s.writer.do(ctx, func(t *tx) error {
+	err = s.writer.do(ctx, func(t *tx) error {
 		out = out[:0]
-		for _, room := range in.Rooms {
+		for _, room := range rooms {
 			begin := len(out)
 			err := prepare(t.conn, `SELECT `+deliveryColumns+`, w.body
 				FROM webhook_deliveries d INDEXED BY webhook_deliveries_due JOIN webhooks w ON w.event_id = d.event_id
@@ -97,6 +102,25 @@ func (s *Store) ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]sto
 	return out, nil
 }
 
+func (s *Store) dueRooms(ctx context.Context, in *store.WebhookClaim) (out []store.EndpointRoom, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		out = nil
+		for _, room := range in.Rooms {
+			due, err := prepare(conn, `SELECT 1 FROM webhook_deliveries INDEXED BY webhook_deliveries_due
+				WHERE endpoint_id = ? AND due_at <= ? LIMIT 1`).
+				blob(room.Endpoint[:]).time(in.Now).one(func(*sqlite.Stmt) {})
+			if err != nil {
+				return err
+			}
+			if due && room.Limit > 0 {
+				out = append(out, room)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
 // RecordWebhooks stores what became of claimed deliveries. An outcome counts once, and
 // only while its claim is the latest.
 func (s *Store) RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error {
@@ -123,20 +147,38 @@ func (s *Store) RecordWebhooks(ctx context.Context, now time.Time, outcomes []st
 	})
 }
 
-// ReplayWebhooks makes deliveries due again and tells how many those were. One that is
-// claimed at the moment is tried once more.
-func (s *Store) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (n int, err error) {
+// ReplayWebhooks makes deliveries due again, a step at a time. One that is claimed at
+// the moment is tried once more.
+func (s *Store) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (out store.WebhookReplayed, err error) {
 	err = s.writer.do(ctx, func(t *tx) error {
+		out = store.WebhookReplayed{}
+		first, last := in.Event, in.Event
+		if in.Event == (store.EventID{}) {
+			seen := 0
+			err := prepare(t.conn, `SELECT event_id FROM webhook_deliveries WHERE endpoint_id = ? AND event_id > ? ORDER BY event_id LIMIT ?`).
+				blob(in.Endpoint[:]).blob(in.After[:]).int(int64(in.Limit)).each(func(st *sqlite.Stmt) {
+				if last = columnID(st, 0); seen == 0 {
+					first = last
+				}
+				seen++
+			})
+			if err != nil || seen == 0 {
+				return err
+			}
+			if seen == in.Limit {
+				out.Next = last
+			}
+		}
 		err := prepare(t.conn, `UPDATE webhook_deliveries
 			SET state = ?1, attempts = 0, due_at = ?2, until = ?3, done_at = 0, leased = 0, claims = claims + 1
-			WHERE endpoint_id = ?4 AND (?5 = x'00000000000000000000000000000000' OR event_id = ?5) AND (?6 = 0 OR state = ?6)
-			AND (SELECT queued_at FROM webhooks w WHERE w.event_id = webhook_deliveries.event_id) >= ?7`).
-			int(int64(store.DeliveryPending)).time(in.Now).time(in.Until).blob(in.Endpoint[:]).blob(in.Event[:]).
+			WHERE endpoint_id = ?4 AND event_id BETWEEN ?5 AND ?6 AND (?7 = 0 OR state = ?7)
+			AND (SELECT queued_at FROM webhooks w WHERE w.event_id = webhook_deliveries.event_id) >= ?8`).
+			int(int64(store.DeliveryPending)).time(in.Now).time(in.Until).blob(in.Endpoint[:]).blob(first[:]).blob(last[:]).
 			int(int64(in.State)).time(in.Since).exec()
-		n = t.conn.Changes()
+		out.Count = t.conn.Changes()
 		return err
 	})
-	return n, err
+	return out, err
 }
 
 // Webhooks lists deliveries to an endpoint, newest first.

@@ -163,7 +163,7 @@ func (s *spread) RecordWebhooks(ctx context.Context, now time.Time, outcomes []s
 	return s.next().RecordWebhooks(ctx, now, outcomes)
 }
 
-func (s *spread) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (int, error) {
+func (s *spread) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error) {
 	return s.next().ReplayWebhooks(ctx, in)
 }
 

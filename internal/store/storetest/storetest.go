@@ -89,7 +89,7 @@ type (
 		QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error
 		ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error)
 		RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
-		ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (int, error)
+		ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error)
 		Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
 	}
 	// Upkeep is what the process that owns the store needs.

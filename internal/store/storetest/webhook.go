@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/fault"
 	"codeword/internal/store"
 )
 
@@ -19,7 +20,9 @@ func webhookChecks() []check {
 		{name: "nobody claims what another has claimed", run: webhookRace},
 		{name: "replay", run: webhookReplay},
 		{name: "listed newest first, in pages", run: webhookPages},
+		{name: "told with what an attempt comes to", run: webhookAttempt},
 		{name: "kept for seven days", run: webhookSweep, alone: true},
+		{name: "erased with the phone that they tell of", run: webhookErased},
 		{name: "there after reopening", run: webhookReopen, alone: true, needs: Durable},
 	}
 }
@@ -225,8 +228,15 @@ func webhookReplay(t *testing.T, s *suite) {
 	replay := func(want int, in store.WebhookReplay) {
 		t.Helper()
 		in.Now, in.Until, in.Endpoint = at(2*time.Minute), at(2*day), to
-		n, err := s.ReplayWebhooks(t.Context(), in)
-		ok(t, "ReplayWebhooks", err)
+		n := 0
+		for in.Limit = 2; ; {
+			step, err := s.ReplayWebhooks(t.Context(), in)
+			ok(t, "ReplayWebhooks", err)
+			n += step.Count
+			if in.After = step.Next; in.After == (store.EventID{}) {
+				break
+			}
+		}
 		if got := s.claimWebhooks(t, at(2*time.Minute), room); n != want || len(got) != want {
 			t.Errorf("%+v: replayed %d, claimed %d; want %d", in, n, len(got), want)
 		} else if want > 0 && (got[0].Attempts != 0 || !got[0].Until.Equal(at(2*day))) {
@@ -275,6 +285,76 @@ func webhookSweep(t *testing.T, s *suite) {
 	// What was removed is new when it comes again.
 	ok(t, "QueueWebhooks", s.QueueWebhooks(t.Context(), []store.Webhook{old}))
 	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, fresh(&young, to), fresh(&old, to))
+}
+
+func webhookAttempt(t *testing.T, s *suite) {
+	to, phone := store.NewEndpointID(), store.PhoneID(random())
+	code := s.start(t, s.intent(phone, at(0))).Challenge.ID
+	attempt := func(at time.Time, guess store.ChallengeID) (in store.Attempt, verified, exhausted store.Webhook) {
+		in = s.guess(phone, at, guess)
+		verified, exhausted = newWebhook(s.client, at, to), newWebhook(s.client, at, to)
+		verified.Kind, exhausted.Kind = "challenge.verified", "challenge.exhausted"
+		in.Verified, in.Exhausted = []store.Webhook{verified}, []store.Webhook{exhausted}
+		return in, verified, exhausted
+	}
+	var want []store.WebhookDelivery
+	for i := range maxAttempts {
+		in, _, exhausted := attempt(at(time.Duration(i)*time.Second), random())
+		s.fail(t, in, fault.WrongCode)
+		if i == maxAttempts-1 {
+			want = append(want, fresh(&exhausted, to))
+		}
+		s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, want...)
+	}
+	in, _, _ := attempt(at(10*time.Second), code) // too late
+	s.fail(t, in, fault.WrongCode)
+	code = s.start(t, s.intent(phone, at(2*time.Minute))).Challenge.ID
+	in, verified, _ := attempt(at(3*time.Minute), code)
+	s.pass(t, in)
+	want = append([]store.WebhookDelivery{fresh(&verified, to)}, want...)
+	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, want...)
+	in, _, _ = attempt(at(4*time.Minute), code) // used
+	s.fail(t, in, fault.WrongCode)
+	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, want...)
+}
+
+func webhookErased(t *testing.T, s *suite) {
+	to := store.NewEndpointID()
+	phone, former, other := random(), random(), random()
+	s.start(t, s.intent(phone, at(0)))
+	tells := func(client string, id store.PhoneID, now time.Time) store.Webhook {
+		w := newWebhook(client, now, to)
+		w.Body = fmt.Appendf(nil, `{"type":"message.sent","data":{"phoneId":"phone-number-live-%s","phoneMask":"+1•"}}`, id)
+		return w
+	}
+	// One waits, one is on its way, one was delivered, one is of the id of an older key.
+	all := []store.Webhook{
+		tells(s.client, phone, at(0)), tells(s.client, phone, at(time.Second)), tells(s.client, phone, at(2*time.Second)), tells(s.client, former, at(3*time.Second)),
+	}
+	stay := []store.Webhook{tells(s.client, other, at(4*time.Second)), tells("another-client", phone, at(5*time.Second)), newWebhook(s.client, at(6*time.Second), to)}
+	ok(t, "QueueWebhooks", s.QueueWebhooks(t.Context(), append(all, stay...)))
+	claimed := s.claimWebhooks(t, at(time.Second), store.EndpointRoom{Endpoint: to, Limit: 2})
+	if len(claimed) != 2 {
+		t.Fatalf("claimed %d", len(claimed))
+	}
+	record := func() {
+		ok(t, "RecordWebhooks", s.RecordWebhooks(t.Context(), at(time.Minute), []store.WebhookOutcome{{
+			Event: claimed[0].Event, Endpoint: to, Claims: claimed[0].Claims, State: store.DeliveryDone, Attempts: 1, Status: 200,
+		}}))
+	}
+	record()
+	if got := s.erase(t, at(time.Minute), nil, phone, former); got.Webhooks != len(all) {
+		t.Errorf("erased %d webhooks, want %d", got.Webhooks, len(all))
+	}
+	record() // late
+	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 10}, fresh(&stay[2], to), fresh(&stay[1], to), fresh(&stay[0], to))
+	if got := s.erase(t, at(time.Minute), nil, phone, former); got.Webhooks != 0 {
+		t.Errorf("erased %d again", got.Webhooks)
+	}
+	// What is told of the phone from now on stays.
+	again := tells(s.client, phone, at(2*time.Minute))
+	ok(t, "QueueWebhooks", s.QueueWebhooks(t.Context(), []store.Webhook{again}))
+	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 1}, fresh(&again, to))
 }
 
 func webhookReopen(t *testing.T, s *suite) {

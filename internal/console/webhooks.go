@@ -1,0 +1,358 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"codeword/api"
+	"codeword/internal/console/login"
+	"codeword/internal/fault"
+	"codeword/internal/store"
+	"codeword/internal/webhook"
+)
+
+// handleWebhooks registers the endpoints of webhooks.
+func (c *Console) handleWebhooks(mux *http.ServeMux) {
+	if c.cfg.Webhooks == nil {
+		return
+	}
+	c.pageAt(mux, sectionWebhooks, c.webhooksPage, c.createWebhookForm)
+	c.pageAt(mux, "/webhooks/new", c.newWebhookPage, nil)
+	c.pageAt(mux, "/webhooks/{id}", c.webhookPage, c.updateWebhookForm)
+	c.pageAt(mux, "/webhooks/{id}/{action}", nil, c.actWebhookForm)
+	c.jsonAt(mux, "/admin/v1/webhooks", c.webhooksJSON, c.createWebhookJSON)
+	c.at(mux, "/admin/v1/webhooks/{id}", asJSON, handlers{http.MethodGet: c.webhookJSON, http.MethodPatch: c.updateWebhookJSON})
+	c.jsonAt(mux, "/admin/v1/webhooks/{id}/deliveries", c.deliveriesJSON, nil)
+	c.jsonAt(mux, "/admin/v1/webhooks/{id}/{action}", nil, c.actWebhookJSON)
+}
+
+const (
+	codeNotFoundWebhook api.Code = "NOT_FOUND_WEBHOOK"
+	textNotFoundWebhook string   = "There is no such endpoint."
+)
+
+// webhookFailed says how to tell what went wrong with an endpoint.
+func (c *Console) webhookFailed(r *http.Request, err error) (status int, code api.Code, text string) {
+	var invalid webhook.Invalid
+	switch {
+	case errors.Is(err, webhook.ErrRotating), errors.Is(err, webhook.ErrNotRotating), errors.Is(err, webhook.ErrDisabled):
+		return http.StatusConflict, codeConflict, err.Error()
+	case fault.Is(err, fault.NotFound):
+		return http.StatusNotFound, codeNotFoundWebhook, textNotFoundWebhook
+	case fault.Is(err, fault.Conflict):
+		return http.StatusConflict, codeConflict, "Others changed endpoints at the same time: nothing was changed."
+	case errors.As(err, &invalid):
+		return http.StatusBadRequest, codeInvalidParameter, err.Error()
+	}
+	status, code = c.failed(r, "webhooks", err)
+	return status, code, code.Message()
+}
+
+func (c *Console) refuseWebhook(w http.ResponseWriter, r *http.Request, err error) {
+	status, code, text := c.webhookFailed(r, err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	c.refuse(w, status, code, text)
+}
+
+// viewWebhook makes the view of an endpoint for who asks: its URL may hold secrets, so
+// that those alone see it who can change it.
+func viewWebhook(r *http.Request, e *webhook.Endpoint) webhook.View {
+	v := e.View()
+	if !may(r, login.Admin) {
+		v.URL = ""
+	}
+	return v
+}
+
+// endpointOf finds the endpoint of the path.
+func (c *Console) endpointOf(r *http.Request) (webhook.Endpoint, error) {
+	id, ok := store.ParseEndpointID(r.PathValue("id"))
+	if !ok {
+		return webhook.Endpoint{}, fault.New(fault.NotFound, "not the id of an endpoint")
+	}
+	return c.cfg.Webhooks.Find(r.Context(), id)
+}
+
+// An endpoint's or event's place in a list is its id, in base64 as of messages.
+func hookCursor(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// hookQuery are the parameters of the lists.
+type hookQuery struct {
+	client string
+	state  store.DeliveryState
+	limit  int
+	after  [16]byte
+}
+
+func parseHookQuery(u *url.URL, names ...string) (hookQuery, string) {
+	q := hookQuery{limit: defaultLimit}
+	wrong := readFilters(u, names, func(name, value string) (want string) {
+		ok := true
+		switch name {
+		case "client":
+			q.client, ok = value, len(value) <= maxClientID
+			want = "the id of a client"
+		case "state":
+			q.state = deliveryStates[value]
+			ok, want = q.state != 0, "one of pending, delivered and failed"
+		case "limit":
+			q.limit, ok = parseLimit(value)
+			want = "a number from 1 to 500"
+		case "cursor":
+			var id store.MessageID
+			id, ok = parseCursor(value)
+			q.after, want = id, "the nextCursor of an earlier answer"
+		}
+		if ok {
+			return ""
+		}
+		return want
+	})
+	return q, wrong
+}
+
+var deliveryStates = map[string]store.DeliveryState{
+	"pending": store.DeliveryPending, "delivered": store.DeliveryDone, "failed": store.DeliveryFailed,
+}
+
+// listWebhooks returns the endpoints of a page, oldest first, and where the next begins.
+func (c *Console) listWebhooks(r *http.Request, q hookQuery) (out []webhook.View, next string, err error) {
+	all, err := c.cfg.Webhooks.List(r.Context(), q.client)
+	slices.SortFunc(all, func(a, b webhook.Endpoint) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	out = []webhook.View{}
+	for i := range all {
+		if bytes.Compare(all[i].ID[:], q.after[:]) <= 0 {
+			continue
+		}
+		if len(out) == q.limit {
+			return out, hookCursor(all[i-1].ID), err
+		}
+		out = append(out, viewWebhook(r, &all[i]))
+	}
+	return out, "", err
+}
+
+// listDeliveries returns what was queued for an endpoint, newest first.
+func (c *Console) listDeliveries(ctx context.Context, id store.EndpointID, q hookQuery) (out []webhook.DeliveryView, next string, err error) {
+	found, err := c.cfg.Webhooks.Deliveries(ctx, store.WebhookQuery{Endpoint: id, State: q.state, Before: q.after, Limit: q.limit + 1})
+	if len(found) > q.limit {
+		found = found[:q.limit]
+		next = hookCursor(found[q.limit-1].Event)
+	}
+	out = make([]webhook.DeliveryView, len(found))
+	for i := range found {
+		out[i] = webhook.ViewDelivery(&found[i])
+	}
+	return out, next, err
+}
+
+// webhooksJSON is GET /admin/v1/webhooks.
+func (c *Console) webhooksJSON(w http.ResponseWriter, r *http.Request) {
+	q, wrong := parseHookQuery(r.URL, "client", "limit", "cursor")
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
+		return
+	}
+	views, next, err := c.listWebhooks(r, q)
+	if err != nil {
+		c.refuseWebhook(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Webhooks   []webhook.View `json:"webhooks"`
+		NextCursor string         `json:"nextCursor,omitempty"`
+	}{views, next})
+}
+
+// deliveriesJSON is GET /admin/v1/webhooks/{id}/deliveries.
+func (c *Console) deliveriesJSON(w http.ResponseWriter, r *http.Request) {
+	q, wrong := parseHookQuery(r.URL, "state", "limit", "cursor")
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
+		return
+	}
+	e, err := c.endpointOf(r)
+	if err != nil {
+		c.refuseWebhook(w, r, err)
+		return
+	}
+	views, next, err := c.listDeliveries(r.Context(), e.ID, q)
+	if err != nil {
+		c.refuseWebhook(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Deliveries []webhook.DeliveryView `json:"deliveries"`
+		NextCursor string                 `json:"nextCursor,omitempty"`
+	}{views, next})
+}
+
+// webhookJSON is GET /admin/v1/webhooks/{id}.
+func (c *Console) webhookJSON(w http.ResponseWriter, r *http.Request) {
+	e, err := c.endpointOf(r)
+	if err != nil {
+		c.refuseWebhook(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, viewWebhook(r, &e))
+}
+
+// createWebhook makes an endpoint, for a client that there is.
+func (c *Console) createWebhook(ctx context.Context, client, to string, kinds []string) (webhook.Endpoint, string, error) {
+	if client != "" && c.cfg.Clients != nil {
+		if _, err := c.cfg.Clients.Find(ctx, client); fault.Is(err, fault.NotFound) {
+			return webhook.Endpoint{}, "", webhook.Invalid("client: there is no such client")
+		} else if err != nil {
+			return webhook.Endpoint{}, "", err
+		}
+	}
+	return c.cfg.Webhooks.Create(ctx, actor(ctx), client, to, kinds)
+}
+
+// createWebhookJSON is POST /admin/v1/webhooks.
+func (c *Console) createWebhookJSON(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		ClientID string   `json:"clientId"`
+		All      bool     `json:"all"`
+		URL      string   `json:"url"`
+		Kinds    []string `json:"kinds"`
+	}
+	if !c.readJSON(w, r, &in) {
+		return
+	}
+	if in.All == (in.ClientID != "") {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, "One of clientId and all is wanted.")
+		return
+	}
+	e, secret, err := c.createWebhook(r.Context(), in.ClientID, in.URL, in.Kinds)
+	if err != nil {
+		c.refuseWebhook(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, struct {
+		webhook.View
+
+		Secret string `json:"secret"`
+	}{e.View(), secret})
+}
+
+// updateWebhookJSON is PATCH /admin/v1/webhooks/{id}.
+func (c *Console) updateWebhookJSON(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		URL string `json:"url"`
+		// Kinds is left alone when it is not there; [] means all.
+		Kinds []string `json:"kinds"`
+	}
+	if !c.readJSON(w, r, &in) {
+		return
+	}
+	e, err := c.endpointOf(r)
+	if err == nil {
+		e, err = c.cfg.Webhooks.Update(r.Context(), actor(r.Context()), e.ID, in.URL, in.Kinds)
+	}
+	if err != nil {
+		c.refuseWebhook(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, viewWebhook(r, &e))
+}
+
+// hookAsk is what an action is told.
+type hookAsk struct {
+	Event string `json:"eventId"`
+	// Since is how far back a replay goes; the zero time for all that is kept.
+	Since time.Time `json:"since"`
+	// All: also what was delivered.
+	All bool `json:"all"`
+}
+
+// hookDone is what an action did.
+type hookDone struct {
+	ID       string `json:"id"`
+	Secret   string `json:"secret,omitempty"`
+	Event    string `json:"eventId,omitempty"`
+	Replayed *int   `json:"replayed,omitempty"`
+}
+
+// hookAction is something that is done with an endpoint by one button.
+type hookAction struct {
+	// done names the sentence of the page that follows.
+	done string
+	do   func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, out *hookDone) error
+}
+
+var hookActions = map[string]hookAction{
+	"disable": {"hook-disabled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
+		_, err := hooks.Disable(ctx, actor(ctx), id, webhook.ReasonOperator)
+		return err
+	}},
+	"enable": {"hook-enabled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
+		_, err := hooks.Enable(ctx, actor(ctx), id)
+		return err
+	}},
+	"delete": {"hook-deleted", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
+		return hooks.Delete(ctx, actor(ctx), id)
+	}},
+	"start-rotation": {"", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, out *hookDone) (err error) {
+		out.Secret, err = hooks.StartRotation(ctx, actor(ctx), id)
+		return err
+	}},
+	"finish-rotation": {"finished", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
+		return hooks.FinishRotation(ctx, actor(ctx), id)
+	}},
+	"cancel-rotation": {"canceled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
+		return hooks.CancelRotation(ctx, actor(ctx), id)
+	}},
+	"test": {"hook-tested", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, out *hookDone) error {
+		event, err := hooks.Test(ctx, actor(ctx), id)
+		out.Event = event.String()
+		return err
+	}},
+	"replay": {"hook-replayed", replayHook},
+}
+
+func replayHook(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, out *hookDone) error {
+	replay := store.WebhookReplay{Endpoint: id, Since: in.Since}
+	if in.Event != "" {
+		var ok bool
+		if replay.Event, ok = store.ParseEventID(in.Event); !ok || in.All || !in.Since.IsZero() {
+			return webhook.Invalid("eventId: not the id of an event, or with something else beside it")
+		}
+	} else if !in.All {
+		replay.State = store.DeliveryFailed
+	}
+	n, err := hooks.Replay(ctx, actor(ctx), replay)
+	out.Replayed = &n
+	return err
+}
+
+// actWebhookJSON is POST /admin/v1/webhooks/{id}/{action}.
+func (c *Console) actWebhookJSON(w http.ResponseWriter, r *http.Request) {
+	act, ok := hookActions[r.PathValue("action")]
+	if !ok {
+		c.notFound(w, r)
+		return
+	}
+	var in hookAsk
+	if !c.readJSON(w, r, &in) {
+		return
+	}
+	e, err := c.endpointOf(r)
+	out := hookDone{ID: e.ID.String()}
+	if err == nil {
+		err = act.do(r.Context(), c.cfg.Webhooks, e.ID, in, &out)
+	}
+	if err != nil {
+		c.refuseWebhook(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
+}

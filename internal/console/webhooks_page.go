@@ -1,0 +1,236 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"codeword/api"
+	"codeword/internal/webhook"
+)
+
+// webhooksView is the page of all endpoints.
+type webhooksView struct {
+	frame
+
+	Filter   url.Values
+	Webhooks []webhook.View
+	More     string
+}
+
+// Given is a filter as it was given.
+func (v webhooksView) Given(name string) string { return v.Filter.Get(name) }
+
+// webhooksPage is GET /webhooks.
+func (c *Console) webhooksPage(w http.ResponseWriter, r *http.Request) {
+	v, status := webhooksView{frame: c.frame(r, sectionWebhooks, "Webhooks"), Filter: r.URL.Query()}, http.StatusOK
+	v.tell(r)
+	v.Filter.Del("done")
+	asked := *r.URL
+	asked.RawQuery = v.Filter.Encode()
+	q, wrong := parseHookQuery(&asked, "client", "limit", "cursor")
+	if wrong != "" {
+		v.Error = wrong
+		c.render(w, http.StatusBadRequest, "webhooks.html", v)
+		return
+	}
+	var next string
+	var err error
+	if v.Webhooks, next, err = c.listWebhooks(r, q); err != nil {
+		status, _, v.Error = c.webhookFailed(r, err)
+	}
+	if next != "" {
+		v.More = withParameter(sectionWebhooks, v.Filter, "cursor", next)
+	}
+	c.render(w, status, "webhooks.html", v)
+}
+
+// hookKind is a kind in a form.
+type hookKind struct {
+	Name   string
+	Chosen bool
+}
+
+func hookKinds(chosen []string) []hookKind {
+	var out []hookKind
+	for _, k := range webhook.Kinds() {
+		out = append(out, hookKind{k, slices.Contains(chosen, k)})
+	}
+	return out
+}
+
+// newWebhookView is the form for an endpoint, and the page that shows its secret.
+type newWebhookView struct {
+	frame
+
+	Client, URL string
+	AllClients  bool
+	Kinds       []hookKind
+	// ID and Secret are those of the endpoint that was made.
+	ID, Secret string
+}
+
+// newWebhookPage is GET /webhooks/new.
+func (c *Console) newWebhookPage(w http.ResponseWriter, r *http.Request) {
+	c.render(w, http.StatusOK, "webhook-new.html", newWebhookView{
+		frame: c.frame(r, sectionWebhooks, "New endpoint", link{sectionWebhooks, "Webhooks"}), Kinds: hookKinds(nil),
+		Client: r.URL.Query().Get("client"),
+	})
+}
+
+// createWebhookForm is POST /webhooks. The secret is in the answer alone.
+func (c *Console) createWebhookForm(w http.ResponseWriter, r *http.Request) {
+	if !c.readForm(w, r) {
+		return
+	}
+	kinds := r.PostForm["kind"]
+	v := newWebhookView{
+		frame:  c.frame(r, sectionWebhooks, "New endpoint", link{sectionWebhooks, "Webhooks"}),
+		Client: strings.TrimSpace(r.PostFormValue("client")), URL: strings.TrimSpace(r.PostFormValue("url")),
+		AllClients: r.PostFormValue("all") != "", Kinds: hookKinds(kinds),
+	}
+	if v.AllClients == (v.Client != "") {
+		v.Error = "The endpoint was not made: write a client's id, or choose all clients."
+		c.render(w, http.StatusBadRequest, "webhook-new.html", v)
+		return
+	}
+	status := http.StatusCreated
+	e, secret, err := c.createWebhook(r.Context(), v.Client, v.URL, kinds)
+	if err != nil {
+		var text string
+		status, _, text = c.webhookFailed(r, err)
+		v.Error = "The endpoint was not made. " + text
+	} else {
+		v.Title, v.ID, v.Secret = "Endpoint "+e.View().Host, e.ID.String(), secret
+	}
+	c.render(w, status, "webhook-new.html", v)
+}
+
+// webhookView is the page of one endpoint.
+type webhookView struct {
+	frame
+	webhook.View
+
+	// Secret is a new secret, shown this once.
+	Secret string
+	// Edit is the URL as it is, or was sent.
+	Edit       string
+	AllKinds   []hookKind
+	Filter     url.Values
+	Deliveries []webhook.DeliveryView
+	More       string
+	Events     []eventItem
+}
+
+// Given is a filter as it was given.
+func (v webhookView) Given(name string) string { return v.Filter.Get(name) }
+
+// Rotating tells whether there are two secrets.
+func (v webhookView) Rotating() bool { return len(v.SecretTimes) > 1 }
+
+// webhookPage is GET /webhooks/{id}.
+func (c *Console) webhookPage(w http.ResponseWriter, r *http.Request) {
+	c.showWebhook(w, r, http.StatusOK, "", "")
+}
+
+// showWebhook shows the endpoint of the path, after a form with what went wrong or with
+// a new secret.
+func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, status int, wrong, secret string) {
+	e, err := c.endpointOf(r)
+	if err != nil && secret == "" {
+		failed, _, text := c.webhookFailed(r, err)
+		c.problem(w, r, failed, sectionWebhooks, "Endpoint", text)
+		return
+	}
+	view := viewWebhook(r, &e) // of nothing when it cannot be read: the secret must not get lost
+	v := webhookView{
+		frame: c.frame(r, sectionWebhooks, "Endpoint "+view.Host, link{sectionWebhooks, "Webhooks"}), View: view, Secret: secret,
+		Edit: view.URL, AllKinds: hookKinds(view.Kinds), Filter: r.URL.Query(),
+	}
+	v.tell(r)
+	if v.Error = wrong; wrong != "" && r.PostForm.Has("url") {
+		v.Edit, v.AllKinds = r.PostForm.Get("url"), hookKinds(r.PostForm["kind"])
+	}
+	v.Filter.Del("done")
+	asked := *r.URL
+	asked.RawQuery = v.Filter.Encode()
+	q, misread := parseHookQuery(&asked, "state", "limit", "cursor")
+	if misread != "" {
+		status, v.Error = http.StatusBadRequest, misread
+		c.render(w, status, "webhook.html", v)
+		return
+	}
+	var next string
+	if v.Deliveries, next, err = c.listDeliveries(r.Context(), e.ID, q); err != nil {
+		status, _, v.Error = c.webhookFailed(r, err)
+	}
+	if next != "" {
+		v.More = withParameter(webhookPath(v.ID), v.Filter, "cursor", next)
+	}
+	c.render(w, status, "webhook.html", v)
+}
+
+func webhookPath(id string) string { return sectionWebhooks + "/" + url.PathEscape(id) }
+
+// updateWebhookForm is POST /webhooks/{id}.
+func (c *Console) updateWebhookForm(w http.ResponseWriter, r *http.Request) {
+	if !c.readForm(w, r) {
+		return
+	}
+	e, err := c.endpointOf(r)
+	if err == nil {
+		kinds := append([]string{}, r.PostForm["kind"]...)
+		_, err = c.cfg.Webhooks.Update(r.Context(), actor(r.Context()), e.ID, strings.TrimSpace(r.PostFormValue("url")), kinds)
+	}
+	if err != nil {
+		status, _, text := c.webhookFailed(r, err)
+		c.showWebhook(w, r, status, "Nothing was changed. "+text, "")
+		return
+	}
+	http.Redirect(w, r, webhookPath(e.ID.String())+"?done=hook-saved", http.StatusSeeOther)
+}
+
+// actWebhookForm is POST /webhooks/{id}/{action}.
+func (c *Console) actWebhookForm(w http.ResponseWriter, r *http.Request) {
+	act, ok := hookActions[r.PathValue("action")]
+	if !ok {
+		c.problem(w, r, http.StatusNotFound, sectionWebhooks, "Endpoint", api.CodeNotFoundEndpoint.Message())
+		return
+	}
+	if !c.readForm(w, r) {
+		return
+	}
+	in := hookAsk{Event: r.PostFormValue("event"), All: r.PostFormValue("all") != ""}
+	if since := r.PostFormValue("since"); since != "" {
+		if in.Since, ok = parseTime(minutely(since)); !ok {
+			c.showWebhook(w, r, http.StatusBadRequest, "Nothing was posted again. The time is none.", "")
+			return
+		}
+	}
+	e, err := c.endpointOf(r)
+	out := hookDone{}
+	if err == nil {
+		err = act.do(r.Context(), c.cfg.Webhooks, e.ID, in, &out)
+	}
+	switch {
+	case err != nil:
+		status, _, text := c.webhookFailed(r, err)
+		c.showWebhook(w, r, status, text, "")
+	case out.Secret != "":
+		c.showWebhook(w, r, http.StatusOK, "", out.Secret)
+	case r.PathValue("action") == "delete":
+		http.Redirect(w, r, sectionWebhooks+"?done="+act.done, http.StatusSeeOther)
+	default:
+		http.Redirect(w, r, webhookPath(e.ID.String())+"?done="+act.done, http.StatusSeeOther)
+	}
+}
+
+// minutely is a time of a form field, which is in UTC and has no seconds, as parseTime
+// reads it.
+func minutely(field string) string {
+	if len(field) == len("2006-01-02T15:04") {
+		field += ":00"
+	}
+	return field + "Z"
+}
