@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,14 +13,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"codeword/internal/store"
 	"codeword/internal/store/postgres/postgrestest"
 )
 
 // BenchmarkMessage is the way of a message through the store once it is queued: the
-// claim, its outcome, a delivery receipt (alone, as webhooks of carriers bring them, or
-// sixteen at a time), the note that its code was used, and its part of adding up. Of
+// claim, its outcome, a delivery receipt (from 48 callers, each with one, as webhooks of
+// carriers bring them, or with sixteen), the note that its code was used, and its part of adding up. Of
 // each it tells the processor time of this process and of the database's server. Give
 // it many messages: -benchtime 40000x.
 func BenchmarkMessage(b *testing.B) {
@@ -121,16 +123,21 @@ func (c *benchClock) run(e engine, now time.Time, batch, receipts int, must func
 			}
 		})
 		c.part("receipt", func() {
+			var callers errgroup.Group
+			callers.SetLimit(48)
 			for _, all := range outcomes[from:to] {
-				for i := 0; i < len(all); i += receipts {
-					var rs []store.Receipt
-					for _, o := range all[i:min(len(all), i+receipts)] {
-						rs = append(rs, store.Receipt{Route: "main", CarrierRef: o.CarrierRef, Status: store.ReceiptDelivered, At: now})
-					}
-					_, err := e.ApplyReceipts(ctx, now.Add(3*time.Second), rs)
-					must(err)
+				for part := range slices.Chunk(all, receipts) {
+					callers.Go(func() error {
+						var rs []store.Receipt
+						for _, o := range part {
+							rs = append(rs, store.Receipt{Route: "main", CarrierRef: o.CarrierRef, Status: store.ReceiptDelivered, At: now})
+						}
+						_, err := e.ApplyReceipts(ctx, now.Add(3*time.Second), rs)
+						return err
+					})
 				}
 			}
+			must(callers.Wait())
 		})
 		c.part("verify", func() {
 			for _, p := range phones[from:to] {
