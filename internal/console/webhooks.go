@@ -26,10 +26,22 @@ func (c *Console) handleWebhooks(mux *http.ServeMux) {
 	c.pageAt(mux, "/webhooks/new", c.newWebhookPage, nil)
 	c.pageAt(mux, "/webhooks/{id}", c.webhookPage, c.updateWebhookForm)
 	c.pageAt(mux, "/webhooks/{id}/{action}", nil, c.actWebhookForm)
+	c.pageAt(mux, "/webhooks/{id}/replay", nil, named("replay", c.actWebhookForm))
+	c.pageAt(mux, "/webhooks/{id}/test", nil, named("test", c.actWebhookForm))
 	c.jsonAt(mux, "/admin/v1/webhooks", c.webhooksJSON, c.createWebhookJSON)
 	c.at(mux, "/admin/v1/webhooks/{id}", asJSON, handlers{http.MethodGet: c.webhookJSON, http.MethodPatch: c.updateWebhookJSON})
 	c.jsonAt(mux, "/admin/v1/webhooks/{id}/deliveries", c.deliveriesJSON, nil)
 	c.jsonAt(mux, "/admin/v1/webhooks/{id}/{action}", nil, c.actWebhookJSON)
+	c.jsonAt(mux, "/admin/v1/webhooks/{id}/replay", nil, named("replay", c.actWebhookJSON))
+	c.jsonAt(mux, "/admin/v1/webhooks/{id}/test", nil, named("test", c.actWebhookJSON))
+}
+
+// named serves an action that has a path, and a role, of its own.
+func named(action string, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.SetPathValue("action", action)
+		h(w, r)
+	}
 }
 
 const (

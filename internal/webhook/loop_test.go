@@ -110,7 +110,7 @@ func TestManyWithFailing(t *testing.T) {
 	}
 	begun := time.Now()
 	b.run()
-	b.eventually("all good ones", 5*time.Second, func() bool {
+	b.eventually("all good ones", 9*time.Second, func() bool { // a hanging one is waited for 10 s
 		good.mu.Lock()
 		defer good.mu.Unlock()
 		return len(good.got) == len(wanted)
