@@ -75,6 +75,7 @@ func (n *node) wireAdmin() error {
 		Inbox:    inboxView{view},
 		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp, audit: n.audit},
 		Events:   n.store,
+		Rollups:  n.store,
 		Phones: &phoneKeeper{
 			store: n.store, clients: n.clients, otp: n.otp, ring: n.cfg.Ring, now: n.cfg.Now, audit: n.audit,
 		},

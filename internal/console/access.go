@@ -44,6 +44,7 @@ var needs = map[string]login.Role{
 	"GET /admin/v1/inbox":                          login.Operator,
 	"GET /admin/v1/messages":                       login.Viewer,
 	"GET /admin/v1/messages/{id}":                  login.Viewer,
+	"GET /admin/v1/overview":                       login.Viewer,
 	"POST /admin/v1/messages/{id}/reveal":          login.Operator,
 	"GET /admin/v1/events":                         login.Viewer,
 	"GET /admin/v1/routes":                         login.Viewer,

@@ -90,6 +90,8 @@ type Config struct {
 	Messages Messages
 	// Events reads what was recorded; nil for nothing.
 	Events Events
+	// Rollups reads what was counted of messages; nil for nothing.
+	Rollups Rollups
 	// Phones does what owners of numbers ask for; nil for nothing.
 	Phones Phones
 	// Routes tells the routes and how they fare; nil for none.

@@ -69,6 +69,9 @@ func (c *Console) handleViews(mux *http.ServeMux) {
 		c.jsonAt(mux, "/admin/v1/messages/{id}", c.messageJSON, nil)
 		c.jsonAt(mux, "/admin/v1/messages/{id}/reveal", nil, c.revealJSON)
 	}
+	if c.cfg.Rollups != nil {
+		c.jsonAt(mux, "/admin/v1/overview", c.figuresJSON, nil)
+	}
 	if c.cfg.Events != nil {
 		c.pageAt(mux, sectionAudit, c.auditPage, nil)
 		c.jsonAt(mux, "/admin/v1/events", c.eventsJSON, nil)

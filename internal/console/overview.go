@@ -12,6 +12,8 @@ import (
 type overviewView struct {
 	frame
 
+	// Figures is nil when nothing is counted.
+	Figures  *figuresPage
 	Queue    *queueView
 	Routes   []routeItem
 	Troubled int
@@ -61,6 +63,14 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 			status, code = c.failed(r, what, err)
 			v.Error = "Not all can be shown. " + code.Message()
 		}
+	}
+	if c.cfg.Rollups != nil {
+		figures, wrong, err := c.figuresPart(r)
+		failed("figures", err)
+		if wrong != "" {
+			status, v.Error = http.StatusBadRequest, wrong
+		}
+		v.Figures = figures
 	}
 	if c.cfg.Queue != nil {
 		stats, err := c.cfg.Queue(r.Context())
