@@ -70,7 +70,7 @@ var mayImport = []struct {
 	},
 	{
 		"internal/webhook",
-		[]string{"internal/audit", "internal/fault", "internal/store", "internal/tenant"},
+		[]string{"api", "internal/audit", "internal/fault", "internal/store", "internal/tenant"},
 		true, "what tells clients of events knows neither engines nor where events come from",
 	},
 	{

@@ -167,6 +167,10 @@ func instant(at any) time.Time {
 		return at.Time
 	case time.Time:
 		return at
+	case *api.Time:
+		if at != nil {
+			return at.Time
+		}
 	case *time.Time:
 		if at != nil {
 			return *at

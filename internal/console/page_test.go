@@ -151,17 +151,20 @@ type whole struct {
 	keys     *fakeKeys
 	rollups  *fakeRollups
 	hooks    *hookStore
+	tests    *fakeTests
 	routes   []console.RouteView
 	queue    store.QueueStats
 	clients  *tenant.Registry
 	browser  *http.Client
+	console  *console.Console
 	// made are the settings of the console.
 	made console.Config
 }
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, hooks: newHookStore(t), rollups: &fakeRollups{}}
+	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{},
+		hooks: newHookStore(t), tests: &fakeTests{out: console.TestOutcome{Route: "main", PhoneMask: "0000", Status: "sent"}}, rollups: &fakeRollups{}}
 	ring, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -174,6 +177,7 @@ func newWhole(t *testing.T) *whole {
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
 	cfg.MasterKeys, cfg.Webhooks = ring.List, w.hooks.registry(w.memory, ring, w.cfg.Now)
 	cfg.Rollups = w.rollups
+	cfg.Phones, cfg.TestSends = &fakePhones{}, w.tests
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
 	w.made = cfg
@@ -183,7 +187,7 @@ func newWhole(t *testing.T) *whole {
 	}
 	ts := httptest.NewServer(c.Handler())
 	t.Cleanup(ts.Close)
-	w.url = ts.URL
+	w.url, w.console, w.described = ts.URL, c, true
 	w.browser = w.fixture.browser()
 	w.do(w.browser, "POST", "/login", url.Values{"token": {token}})
 	return w
