@@ -335,5 +335,5 @@ func (c *Console) figuresJSON(w http.ResponseWriter, r *http.Request) {
 		c.refuseFailed(w, r, "overview", err)
 		return
 	}
-	writeJSON(w, http.StatusOK, v)
+	c.answerList(w, r, v)
 }

@@ -163,8 +163,11 @@ type whole struct {
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{},
-		hooks: newHookStore(t), tests: &fakeTests{out: console.TestOutcome{Route: "main", PhoneMask: "0000", Status: "sent"}}, rollups: &fakeRollups{}}
+	w := &whole{
+		fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{},
+		hooks: newHookStore(t), rollups: &fakeRollups{},
+		tests: &fakeTests{out: console.TestOutcome{Route: "main", PhoneMask: "0000", Status: "sent"}},
+	}
 	ring, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -176,8 +179,8 @@ func newWhole(t *testing.T) *whole {
 	cfg := w.cfg
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
 	cfg.MasterKeys, cfg.Webhooks = ring.List, w.hooks.registry(w.memory, ring, w.cfg.Now)
-	cfg.Rollups = w.rollups
 	cfg.Phones, cfg.TestSends = &fakePhones{}, w.tests
+	cfg.Rollups = w.rollups
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
 	w.made = cfg
