@@ -204,7 +204,9 @@ func (e *ended) has(ctx context.Context, id string, now time.Time) bool {
 	if has || !stale {
 		return has
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	// Not by the request's time alone: who hangs up at once, again and again, would keep a
+	// session alive that ended elsewhere, since nobody else reads in that second.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	notes, err := e.notes.Notes(ctx, now, topicEnded, time.Time{})
 	e.mu.Lock()
