@@ -36,7 +36,7 @@ const (
 	// few.
 	maxWindow, startWindow = 16, 2
 	// maxFlights bounds the deliveries of this process that run at once. Endpoints that
-	// fail may have half of them.
+	// fail, or are slow, may have half of them.
 	maxFlights = 1024
 	pollEvery  = time.Second
 	// gather is how long outcomes wait for each other.
@@ -220,8 +220,9 @@ func (l *Loop) round(ctx, base context.Context, flying *sync.WaitGroup) {
 			e := endpoints[d.Endpoint]
 			p, failing := l.takeOff(d.Endpoint)
 			flying.Go(func() {
+				begun := time.Now()
 				o := l.deliver(base, e, d)
-				l.landed(p, &o)
+				l.landed(p, &o, time.Since(begun))
 				l.out <- result{o, p, failing}
 			})
 		}
