@@ -72,11 +72,17 @@ func (e *Emitter) wants(client, kind string) bool {
 }
 
 func (e *Emitter) messageData(m *store.Message, route, reason string) *Data {
-	d := &Data{ClientID: m.Client, MessageID: m.ID.String(), Route: route, Reason: reason, PhoneMask: e.cfg.Mask(m)}
-	if c := e.cfg.Client(m.Client); c != nil {
-		d.PhoneID = e.cfg.PhoneID(c, m.Phone)
-	}
+	d := &Data{ClientID: m.Client, MessageID: m.ID.String(), Route: route, Reason: reason}
+	e.tellPhone(d, m)
 	return d
+}
+
+// tellPhone tells whose message it is. Without its id, which takes a client whose
+// settings can be read, nothing is told of a phone: an erasure finds events by the id.
+func (e *Emitter) tellPhone(d *Data, m *store.Message) {
+	if c := e.cfg.Client(m.Client); c != nil {
+		d.PhoneID, d.PhoneMask = e.cfg.PhoneID(c, m.Phone), e.cfg.Mask(m)
+	}
 }
 
 // Outcomes is what delivery records outcomes with.
