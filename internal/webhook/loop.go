@@ -21,6 +21,9 @@ type Queue interface {
 	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
 	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error)
 	Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
+	// EraseWebhooks removes webhooks with their deliveries; those that are not there count
+	// as removed.
+	EraseWebhooks(ctx context.Context, events []store.EventID) error
 }
 
 const (
