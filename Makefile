@@ -40,6 +40,10 @@ fuzz: ## Every fuzz target, FUZZTIME each (10s)
 bench: ## Measure throughput, latency and CPU per request; flags in BENCH_FLAGS
 	$(GO) run ./bench $(BENCH_FLAGS)
 
+.PHONY: pictures
+pictures: ## Pictures of the console for the documents, taken in a real browser
+	CODEWORD_PICTURES=$(CURDIR)/docs/pictures $(GO) test -count=1 -run '^TestPictures$$' ./test/browser
+
 .PHONY: package
 package: ## A deb and an rpm with an SBOM into dist/; ARCHES="amd64 arm64", VERSION
 	@GO="$(GO)" scripts/package.sh

@@ -42,14 +42,38 @@ type Validator struct {
 	doc *openapi3.T
 }
 
-// New parses and validates the description that package api embeds.
-func New() (*Validator, error) {
-	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI())
+// New parses and validates the description of the public API that package api embeds.
+func New() (*Validator, error) { return load("openapi.yaml", api.OpenAPI()) }
+
+// NewAdmin does so with that of the admin API. Members of answers that it does not know
+// are a fault here, though callers are to ignore them.
+func NewAdmin() (*Validator, error) {
+	v, err := load("admin.yaml", api.AdminOpenAPI())
 	if err != nil {
-		return nil, fmt.Errorf("apitest: read openapi.yaml: %w", err)
+		return nil, err
+	}
+	schemas := v.doc.Components.Schemas
+	parts := map[string]bool{} // they must not refuse what stands beside them
+	for _, ref := range schemas {
+		for _, part := range ref.Value.AllOf {
+			parts[part.Ref] = true
+		}
+	}
+	for name, ref := range schemas {
+		if !parts["#/components/schemas/"+name] && (ref.Value.Type.Is("object") || len(ref.Value.AllOf) > 0) {
+			ref.Value.UnevaluatedProperties = openapi3.BoolSchema{Has: new(bool)}
+		}
+	}
+	return v, nil
+}
+
+func load(name string, raw []byte) (*Validator, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		return nil, fmt.Errorf("apitest: read %s: %w", name, err)
 	}
 	if err := doc.Validate(context.Background()); err != nil {
-		return nil, fmt.Errorf("apitest: openapi.yaml: %w", err)
+		return nil, fmt.Errorf("apitest: %s: %w", name, err)
 	}
 	return &Validator{doc: doc}, nil
 }
@@ -99,7 +123,7 @@ func (v *Validator) validate(req *http.Request, resp *http.Response, body []byte
 	}
 	in := &openapi3filter.RequestValidationInput{
 		Request: req, PathParams: params, Route: route, QueryParams: req.URL.Query(),
-		Options: &openapi3filter.Options{ExcludeRequestBody: true, AuthenticationFunc: bearer},
+		Options: &openapi3filter.Options{ExcludeRequestBody: true, AuthenticationFunc: credentials},
 	}
 	if resp.StatusCode < 300 {
 		if err := openapi3filter.ValidateRequest(req.Context(), in); err != nil {
@@ -129,7 +153,7 @@ func (v *Validator) validate(req *http.Request, resp *http.Response, body []byte
 // find returns the operation a request reaches. For one that reaches none it
 // makes an operation which knows only the answer that is then due.
 func (v *Validator) find(req *http.Request, status int) (*routers.Route, map[string]string, error) {
-	path, item, params := v.match(req.URL.Path)
+	path, item, params := v.match(req.URL.EscapedPath())
 	if item == nil {
 		if status != http.StatusNotFound {
 			return nil, nil, errors.New("the path is not in the description, so 404 is due")
@@ -155,16 +179,32 @@ func (v *Validator) match(path string) (string, *openapi3.PathItem, map[string]s
 	if item := v.doc.Paths.Value(path); item != nil && !strings.Contains(path, "{") {
 		return path, item, nil
 	}
-	for template, item := range v.doc.Paths.Map() {
-		prefix, rest, ok := strings.Cut(template, "{")
-		name, tail, _ := strings.Cut(rest, "}")
-		value, begins := strings.CutPrefix(path, prefix)
-		value, ends := strings.CutSuffix(value, tail)
-		if ok && begins && ends && value != "" && !strings.Contains(value, "/") {
-			return template, item, map[string]string{name: value}
+	best, params := "", map[string]string(nil)
+	for template := range v.doc.Paths.Map() {
+		values, ok := fill(template, path)
+		if ok && (best == "" || len(values) < len(params)) {
+			best, params = template, values
 		}
 	}
-	return "", nil, nil
+	return best, v.doc.Paths.Value(best), params
+}
+
+// fill returns what stands in a path for the parts of a template in braces.
+func fill(template, path string) (map[string]string, bool) {
+	values, want, got := map[string]string{}, strings.Split(template, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return nil, false
+	}
+	for i, part := range want {
+		name, named := strings.CutPrefix(part, "{")
+		switch {
+		case named && got[i] != "":
+			values[strings.TrimSuffix(name, "}")] = got[i]
+		case part != got[i]:
+			return nil, false
+		}
+	}
+	return values, true
 }
 
 func (v *Validator) refusal(req *http.Request, status int, name string) *routers.Route {
@@ -176,8 +216,13 @@ func (v *Validator) refusal(req *http.Request, status int, name string) *routers
 	}
 }
 
-// bearer accepts a request that carries a bearer token (RFC 6750 section 2.1).
-func bearer(_ context.Context, in *openapi3filter.AuthenticationInput) error {
+// credentials accepts a request that carries a bearer token (RFC 6750 section 2.1), or
+// the cookie of a scheme that wants one.
+func credentials(_ context.Context, in *openapi3filter.AuthenticationInput) error {
+	if s := in.SecurityScheme; s.In == openapi3.ParameterInCookie {
+		_, err := in.RequestValidationInput.Request.Cookie(s.Name)
+		return err
+	}
 	scheme, token, _ := strings.Cut(in.RequestValidationInput.Request.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return errors.New("no bearer token")

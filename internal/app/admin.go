@@ -18,14 +18,14 @@ import (
 type inboxView struct{ view *inbox.View }
 
 // List implements console.Inbox.
-func (v inboxView) List(ctx context.Context, q console.Query) ([]console.Entry, error) {
-	found, err := v.view.List(ctx, inbox.Query{To: q.To, Limit: q.Limit})
+func (v inboxView) List(ctx context.Context, q console.Query) (console.InboxPage, error) {
+	found, err := v.view.List(ctx, inbox.Query{To: q.To, Limit: q.Limit, Before: q.Before})
 	if err != nil {
-		return nil, err
+		return console.InboxPage{}, err
 	}
-	out := make([]console.Entry, 0, len(found))
-	for _, e := range found {
-		out = append(out, console.Entry{ID: e.ID, To: e.To, From: e.From, Text: e.Text, CreateTime: api.NewTime(e.CreateTime)})
+	out := console.InboxPage{Messages: make([]console.Entry, 0, len(found.Messages)), Next: found.Next}
+	for _, e := range found.Messages {
+		out.Messages = append(out.Messages, console.Entry{ID: e.ID, To: e.To, From: e.From, Text: e.Text, CreateTime: api.NewTime(e.CreateTime)})
 	}
 	return out, nil
 }
@@ -75,12 +75,14 @@ func (n *node) wireAdmin() error {
 		Inbox:    inboxView{view},
 		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp, audit: n.audit},
 		Events:   n.store,
+		Rollups:  n.store,
 		Phones: &phoneKeeper{
 			store: n.store, clients: n.clients, otp: n.otp, ring: n.cfg.Ring, now: n.cfg.Now, audit: n.audit,
 		},
-		Routes:  n.routeViews,
-		Guard:   guardView{n},
-		Clients: n.clients, Webhooks: n.hooks.registry,
+		Routes:    n.routeViews,
+		TestSends: n.testSends(),
+		Guard:     guardView{n},
+		Clients:   n.clients, Webhooks: n.hooks.registry,
 		Keys: n.sessions, MasterKeys: n.cfg.Ring.List,
 		Queue:   n.store.QueueStats,
 		Metrics: n.metrics,
@@ -98,5 +100,6 @@ func (n *node) wireAdmin() error {
 		IdleTimeout:       adminIdleTimeout,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
+	n.admin.RegisterOnShutdown(pages.EndStreams)
 	return nil
 }

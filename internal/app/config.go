@@ -82,6 +82,7 @@ type serverFlags struct {
 	WebhookAllow     []string      `help:"Addresses or CIDR blocks that webhooks may go to although they are not public." placeholder:"CIDR"`
 	KeepMessages     time.Duration `help:"How long the message log is kept." default:"720h"`
 	KeepEvents       time.Duration `help:"How long the events are kept that say who changed what, and what the service decided." default:"9600h"`
+	KeepRollups      time.Duration `help:"How long the overview's figures are kept." default:"9600h"`
 	DrainTimeout     time.Duration `help:"How long a stopping server may take to finish." default:"20s"`
 	DrainDelay       time.Duration `help:"How long a stopping server still takes requests while /readyz fails, for load balancers to notice." default:"0s"`
 	loginFlags
@@ -147,6 +148,9 @@ func (f *serverFlags) validate() error {
 	}
 	if f.KeepEvents < 24*time.Hour {
 		errs = append(errs, errors.New("keep-events: at least 24h"))
+	}
+	if f.KeepRollups < 24*time.Hour {
+		errs = append(errs, errors.New("keep-rollups: at least 24h"))
 	}
 	if f.SigningKeyLife < 24*time.Hour {
 		errs = append(errs, errors.New("signing-key-life: at least 24h"))

@@ -18,9 +18,9 @@ type migrateCopy struct {
 
 // Help tells what to expect.
 func (migrateCopy) Help() string {
-	return `What is kept moves: clients and their secrets, signing keys, phones, users, the message log, documents that all nodes read, events. What expires does not: sessions (users sign in again and keep their ids), codes, idempotency keys, limits of clients and addresses, line types that were looked up. A message that is queued becomes "expired" in the copy.
+	return `What is kept moves: clients and their secrets, signing keys, phones, users, the message log, documents that all nodes read, events, the figures of the overview. What expires does not: sessions (users sign in again and keep their ids), codes, idempotency keys, limits of clients and addresses, line types that were looked up. A message that is queued becomes "expired" in the copy.
 
-The copy may be interrupted anywhere: run the same command again and it goes on. At last both sides are read, counted and summed up. The source is not changed. Servers refuse a database whose copy is not finished. The keyset stays the same.`
+The copy may be interrupted anywhere: run the same command again and it goes on. At last both sides are read, counted and summed up. The source is not changed, but for figures that were still to be added up. Servers refuse a database whose copy is not finished. The keyset stays the same.`
 }
 
 // Run copies and tells what was copied.
@@ -72,6 +72,9 @@ func copyLedger(ctx context.Context, source, target engine, s streams) (ledgerco
 	out, okOut := capability[ledgercopy.Target](target)
 	if !ok || !okOut {
 		return ledgercopy.Report{}, errors.New("the engine cannot be copied")
+	}
+	if err := foldAll(ctx, source); err != nil {
+		return ledgercopy.Report{}, err
 	}
 	now := time.Now()
 	told := now

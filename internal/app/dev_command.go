@@ -132,8 +132,9 @@ func StartDev(ctx context.Context, cfg DevConfig) (*Dev, error) {
 	return startDev(ctx, cfg, nodeConfig{Out: io.Discard, Flags: serverFlags{
 		SigningAlgorithm: "ES256", SigningKeyLife: 720 * time.Hour,
 		Delivery: "on", DeliveryWorkers: 256, MaxQueueAge: time.Minute,
-		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 9600 * time.Hour, DrainTimeout: 20 * time.Second,
-		loginFlags: loginFlags{LoginLife: login.DefaultLife, LoginIdle: login.DefaultIdle, OIDCRecheck: login.DefaultRecheck},
+		MaxInFlight: 512, MaxConnections: 10000, KeepMessages: 720 * time.Hour, KeepEvents: 9600 * time.Hour, KeepRollups: 9600 * time.Hour,
+		DrainTimeout: 20 * time.Second,
+		loginFlags:   loginFlags{LoginLife: login.DefaultLife, LoginIdle: login.DefaultIdle, OIDCRecheck: login.DefaultRecheck},
 	}})
 }
 

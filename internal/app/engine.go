@@ -30,6 +30,7 @@ type engine interface {
 	lineStore
 	documentStore
 	eventStore
+	rollupStore
 	webhook.Queue
 	sweepStore
 	upkeep

@@ -13,7 +13,7 @@ func (n *node) routeViews() []console.RouteView {
 			InFlight: s.InFlight, Sent: s.Sent, Failures: s.Failures,
 		}
 		if l, ok := n.carriers.find(s.Route); ok {
-			v.Rate = l.settings.Rate
+			v.Rate, v.PriceMicros = l.settings.Rate, l.settings.route(l.carrier).PriceMicros
 			for _, kind := range l.settings.kinds() { // there is one
 				v.Carrier = kind
 			}

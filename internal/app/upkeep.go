@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"codeword/internal/store"
@@ -14,8 +15,8 @@ const (
 	partitionsAgain = time.Minute
 )
 
-// upkeep does what is to be done once, not once a node: it removes what has expired
-// and keeps the partitions of the message log.
+// upkeep does what is to be done once, not once a node: it removes what has expired,
+// keeps the partitions of the message log, and adds up what happened to messages.
 //
 // The signing keys rotate on every node instead. Each step of their rotation follows
 // from the stored keys alone, and of those who want to add a key AddSigningKey lets
@@ -23,14 +24,13 @@ const (
 // one that is alone.
 func (n *node) upkeep(ctx context.Context) error {
 	return lead(ctx, n.store, upkeepTurn, func(ctx context.Context) error {
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			n.partitions(ctx)
-		}()
-		keep := store.Sweep{KeepMessages: n.cfg.Flags.KeepMessages, KeepEvents: n.cfg.Flags.KeepEvents}
+		var all sync.WaitGroup
+		all.Go(func() { n.partitions(ctx) })
+		all.Go(func() { n.fold(ctx) })
+		f := &n.cfg.Flags
+		keep := store.Sweep{KeepMessages: f.KeepMessages, KeepEvents: f.KeepEvents, KeepRollups: f.KeepRollups}
 		sweep(ctx, n.store, n.cfg.Now, keep, n.log)
-		<-ended
+		all.Wait()
 		return nil
 	})
 }

@@ -20,6 +20,7 @@ type shared struct {
 	mu     sync.Mutex
 	kept   []time.Duration // when partitions were kept
 	swept  int
+	folds  int
 	failAt int
 	began  time.Time
 }
@@ -51,7 +52,14 @@ func (s *shared) SweepExpired(context.Context, store.Sweep) (store.Swept, error)
 	return store.Swept{Done: true}, nil
 }
 
-// TestUpkeepOnce: of two nodes one sweeps and keeps partitions, and the other takes
+func (s *shared) FoldRollups(context.Context, int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.folds++
+	return 0, nil
+}
+
+// TestUpkeepOnce: of two nodes one sweeps, keeps partitions and adds up, and the other takes
 // over when it ends.
 func TestUpkeepOnce(t *testing.T) {
 	t.Parallel()
@@ -88,6 +96,9 @@ func TestUpkeepOnce(t *testing.T) {
 		}
 		if rounds := int(time.Since(e.began) / sweepRest); e.swept < rounds-3 || e.swept > rounds {
 			t.Errorf("%d sweeps in the time of %d rounds", e.swept, rounds)
+		}
+		if rounds := int(time.Since(e.began) / foldEvery); e.folds < rounds-3 || e.folds > rounds {
+			t.Errorf("added up %d times in the time of %d", e.folds, rounds)
 		}
 	})
 }

@@ -46,10 +46,11 @@ var mayImport = []struct {
 	{"internal/guard/fraud", nil, false, "the fraud guard is pure arithmetic"},
 	{"internal/guard/simulate", []string{"internal/guard/fraud"}, false, "a simulation is as pure as what it simulates"},
 	{"internal/phone", nil, false, "phone is pure rules and tables"},
+	{"internal/rollup", nil, false, "rollup is pure arithmetic"},
 	{"internal/store", []string{"internal/fault", "internal/guard"}, true, "row types lie below the domain"},
 	{
 		"internal/store/intent",
-		[]string{"internal/fault", "internal/guard", "internal/store"},
+		[]string{"internal/fault", "internal/guard", "internal/rollup", "internal/store"},
 		false, "the rules that the SQL engines share know no engine",
 	},
 	{
@@ -69,7 +70,7 @@ var mayImport = []struct {
 	},
 	{
 		"internal/webhook",
-		[]string{"internal/audit", "internal/fault", "internal/store", "internal/tenant"},
+		[]string{"api", "internal/audit", "internal/fault", "internal/store", "internal/tenant"},
 		true, "what tells clients of events knows neither engines nor where events come from",
 	},
 	{

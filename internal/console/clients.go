@@ -82,23 +82,36 @@ func masked(numbers []string) []string {
 
 // clientsJSON is GET /admin/v1/clients.
 func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
+	const clientList = 'c' // marks its cursors
+	paging, wrong := readPaging(r.URL, clientList)
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
+		return
+	}
 	rows, err := c.cfg.Clients.List(r.Context())
 	if err != nil {
 		c.refuseFailed(w, r, "clients", err)
 		return
 	}
+	rows, next := pageOf(rows, paging, false, func(row *store.Client) place { return placed(row.CreatedAt, row.ID) })
 	views := make([]ClientView, len(rows))
 	for i := range rows {
 		views[i] = viewClient(r, &rows[i])
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Clients []ClientView `json:"clients"`
-	}{views})
+	c.answerList(w, r, struct {
+		Clients    []ClientView `json:"clients"`
+		NextCursor string       `json:"nextCursor,omitempty"`
+	}{views, next})
 }
 
 // clientJSON is GET /admin/v1/clients/{id}.
 func (c *Console) clientJSON(w http.ResponseWriter, r *http.Request) {
 	row, err := c.cfg.Clients.Find(r.Context(), r.PathValue("id"))
+	if tag := clientTag(r, &row); err == nil && unmodified(r, tag) {
+		w.Header().Set("ETag", tag)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	c.answerClient(w, r, http.StatusOK, row, "", err)
 }
 
@@ -113,10 +126,15 @@ type clientDocument struct {
 func (c *Console) answerClient(w http.ResponseWriter, r *http.Request, status int, row store.Client, secret string, err error) {
 	switch kindOf(err) {
 	case noChange:
+		w.Header().Set("ETag", clientTag(r, &row))
 		writeJSON(w, status, clientDocument{viewClient(r, &row), secret})
 	case noClient:
 		c.refuse(w, http.StatusNotFound, codeNotFoundClient, "There is no such client.")
 	case staleChange:
+		if r.Header.Get("If-Match") != "" {
+			c.refuseCondition(w) // it changed after the condition was looked at, or the body names another
+			return
+		}
 		c.refuse(w, http.StatusConflict, codeConflict, "The client has another revision by now: nothing was changed.")
 	case wrongChange:
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, err.Error())
@@ -182,25 +200,33 @@ func (c *Console) updateClientJSON(w http.ResponseWriter, r *http.Request) {
 	if !c.readJSON(w, r, &in) {
 		return
 	}
-	row, err := c.cfg.Clients.Seen(in.Revision).Update(r.Context(), actor(r.Context()), r.PathValue("id"), in.Name, in.Settings)
+	id := r.PathValue("id")
+	revision, ok := c.condition(w, r, id, in.Revision)
+	if !ok {
+		return
+	}
+	row, err := c.cfg.Clients.Seen(revision).Update(r.Context(), actor(r.Context()), id, in.Name, in.Settings)
 	c.answerClient(w, r, http.StatusOK, row, "", err)
 }
 
-// actClientJSON is POST /admin/v1/clients/{id}/{action}.
-func (c *Console) actClientJSON(w http.ResponseWriter, r *http.Request) {
+// actClientJSON is POST /admin/v1/clients/{id}/ and the name of an action.
+func (c *Console) actClientJSON(act clientAction) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { c.actClient(w, r, act) }
+}
+
+func (c *Console) actClient(w http.ResponseWriter, r *http.Request, act clientAction) {
 	var in struct {
 		Revision int64 `json:"revision"`
-	}
-	act, ok := clientActions[r.PathValue("action")]
-	if !ok {
-		c.notFound(w, r)
-		return
 	}
 	if !c.readJSON(w, r, &in) {
 		return
 	}
 	id := r.PathValue("id")
-	secret, err := act.do(r.Context(), c.cfg.Clients.Seen(in.Revision), id)
+	revision, ok := c.condition(w, r, id, in.Revision)
+	if !ok {
+		return
+	}
+	secret, err := act.do(r.Context(), c.cfg.Clients.Seen(revision), id)
 	if err != nil {
 		c.answerClient(w, r, 0, store.Client{}, "", err)
 		return

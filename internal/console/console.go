@@ -27,7 +27,7 @@ import (
 type Inbox interface {
 	// List returns messages, newest first. It refuses a number that is none
 	// with fault.InvalidPhone.
-	List(ctx context.Context, q Query) ([]Entry, error)
+	List(ctx context.Context, q Query) (InboxPage, error)
 }
 
 // Query selects messages.
@@ -36,6 +36,15 @@ type Query struct {
 	To string
 	// Limit is how many at most; zero for the inbox's default.
 	Limit int
+	// Before, when not zero, continues after that message.
+	Before store.MessageID
+}
+
+// InboxPage is one page of the inbox.
+type InboxPage struct {
+	Messages []Entry
+	// Next, when not zero, is the Before of the next page.
+	Next store.MessageID
 }
 
 // Entry is one message as its recipient would see it. Printed or logged, it
@@ -81,10 +90,14 @@ type Config struct {
 	Messages Messages
 	// Events reads what was recorded; nil for nothing.
 	Events Events
+	// Rollups reads what was counted of messages; nil for nothing.
+	Rollups Rollups
 	// Phones does what owners of numbers ask for; nil for nothing.
 	Phones Phones
 	// Routes tells the routes and how they fare; nil for none.
 	Routes func() []RouteView
+	// TestSends tries routes; nil for never.
+	TestSends TestSends
 	// Guard tells what is held back and spent; nil for nothing.
 	Guard Guard
 	// Clients are changed through it; nil for none. It has to have an audit trail.
@@ -109,6 +122,10 @@ type Console struct {
 	cfg    Config
 	logins *login.Keeper
 	pages  *pages
+	// operations and handler are made once, by New.
+	operations []Operation
+	handler    http.Handler
+	feed       *feed
 }
 
 // New returns a Console.
@@ -134,8 +151,12 @@ func New(cfg Config) (*Console, error) {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	c := &Console{cfg: cfg, logins: logins}
-	c.pages, err = loadPages(c.clientName)
-	return c, err
+	if c.pages, err = loadPages(c.clientName); err != nil {
+		return nil, err
+	}
+	c.feed = newFeed(c.sample)
+	c.handler = c.route()
+	return c, nil
 }
 
 // clientName is the name of a client, or its id if the client is not known, has no name,

@@ -33,12 +33,16 @@ type fakeInbox struct {
 	asked   []console.Query
 }
 
-func (f *fakeInbox) List(_ context.Context, q console.Query) ([]console.Entry, error) {
+func (f *fakeInbox) List(_ context.Context, q console.Query) (console.InboxPage, error) {
 	f.asked = append(f.asked, q)
 	if q.To == "panic" {
 		panic("secret of the inbox")
 	}
-	return f.entries, f.err
+	page := console.InboxPage{Messages: f.entries}
+	if q.Limit > 0 && len(f.entries) > q.Limit {
+		page.Messages, page.Next = f.entries[:q.Limit], messageID
+	}
+	return page, f.err
 }
 
 type fixture struct {
@@ -49,6 +53,8 @@ type fixture struct {
 	cfg   console.Config
 	mu    sync.Mutex
 	now   time.Time
+	// described: the console has everything, so that the description has to be true.
+	described bool
 }
 
 type lockedBuffer struct {
@@ -132,6 +138,9 @@ func (f *fixture) request(c *http.Client, method, path, body string, headers ...
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	if f.described && strings.HasPrefix(path, "/admin/v1/") {
+		f.hold(req, resp, b)
 	}
 	a := answer{status: resp.StatusCode, header: resp.Header, body: string(b)}
 	if resp.Header.Get("Request-Id") == "" || resp.Header.Get("X-Content-Type-Options") != "nosniff" {

@@ -67,8 +67,10 @@ func ListEvents(ctx context.Context, from Events, q store.EventQuery) (events []
 // eventsDocument is the answer of GET /admin/v1/events.
 type eventsDocument struct {
 	Events []EventView `json:"events"`
-	// NextBefore, when not empty, is the before of the next page.
+	// NextBefore, when not empty, is the before of the next page, and NextCursor its
+	// cursor, which says the same.
 	NextBefore string `json:"nextBefore,omitempty"`
+	NextCursor string `json:"nextCursor,omitempty"`
 }
 
 // eventsJSON is GET /admin/v1/events.
@@ -86,8 +88,9 @@ func (c *Console) eventsJSON(w http.ResponseWriter, r *http.Request) {
 	doc := eventsDocument{Events: events}
 	if more {
 		doc.NextBefore = events[len(events)-1].ID
+		doc.NextCursor = place{key: doc.NextBefore}.cursor(eventList)
 	}
-	writeJSON(w, http.StatusOK, doc)
+	c.answerList(w, r, doc)
 }
 
 const (
@@ -97,7 +100,10 @@ const (
 )
 
 // eventFilters are the parameters of GET /admin/v1/events.
-var eventFilters = []string{"client", "kind", "before", "limit"}
+var eventFilters = []string{"client", "kind", "before", "limit", "cursor"}
+
+// eventList marks cursors of the events.
+const eventList = 'e'
 
 // parseEventQuery reads the filters, and says what is wrong with them as readFilters
 // does.
@@ -117,7 +123,16 @@ func parseEventQuery(u *url.URL) (store.EventQuery, string) {
 			want = "the id of an event"
 		case "limit":
 			q.Limit, ok = parseLimit(value)
-			want = "a number from 1 to 500"
+			want = wantLimit
+		case "cursor":
+			if q.Before != (store.EventID{}) {
+				return "to be given beside before, which says the same"
+			}
+			var p place
+			if p, ok = readPlace(eventList, value); ok {
+				q.Before, ok = store.ParseEventID(p.key)
+			}
+			want = wantCursor
 		}
 		if ok {
 			return ""

@@ -49,6 +49,9 @@ func withEvents(t *testing.T) (*fixture, *fakeEvents) {
 
 func eventID(n byte) store.EventID { return store.EventID{15: n} }
 
+// nextEvents is the cursor of what is older than event 3.
+const nextEvents = "ZQAAAAAAAAAAMDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAz"
+
 func TestEventsJSON(t *testing.T) {
 	f, events := withEvents(t)
 	events.all = []store.Event{
@@ -68,12 +71,13 @@ func TestEventsJSON(t *testing.T) {
 	}{
 		{"all", "", `{"events":[` + first + "," + second + "," + third + `]}`, store.EventQuery{Limit: 51}},
 		{"empty filters", "?client=&kind=&before=&limit=", `{"events":[` + first + "," + second + "," + third + `]}`, store.EventQuery{Limit: 51}},
-		{"first page", "?limit=1", `{"events":[` + first + `],"nextBefore":"00000000-0000-0000-0000-000000000003"}`, store.EventQuery{Limit: 2}},
+		{"first page", "?limit=1", `{"events":[` + first + `],"nextBefore":"00000000-0000-0000-0000-000000000003","nextCursor":"` + nextEvents + `"}`, store.EventQuery{Limit: 2}},
 		{
 			"next page", "?limit=2&before=00000000-0000-0000-0000-000000000003",
 			`{"events":[` + second + "," + third + `]}`,
 			store.EventQuery{Limit: 3, Before: eventID(3)},
 		},
+		{"next page by cursor", "?limit=2&cursor=" + nextEvents, `{"events":[` + second + "," + third + `]}`, store.EventQuery{Limit: 3, Before: eventID(3)}},
 		{
 			"none", "?client=c&kind=guard.&limit=500&before=00000000-0000-0000-0000-000000000001", `{"events":[]}`,
 			store.EventQuery{Client: "c", Kind: "guard.", Limit: 501, Before: eventID(1)},
@@ -110,7 +114,10 @@ func TestEventsRefusals(t *testing.T) {
 		{"before", "?before=1", nil, 400, "INVALID_PARAMETER", "before is not the id of an event"},
 		{"before in capitals", "?before=0000000A-0000-0000-0000-000000000003", nil, 400, "INVALID_PARAMETER", "before is not"},
 		{"twice", "?kind=a&kind=b", nil, 400, "INVALID_PARAMETER", "kind is given more than once"},
-		{"misspelled", "?cursor=x", nil, 400, "INVALID_PARAMETER", "other than client, kind"},
+		{"misspelled", "?kinds=x", nil, 400, "INVALID_PARAMETER", "other than client, kind"},
+		{"cursor", "?cursor=x", nil, 400, "INVALID_PARAMETER", "cursor is not the nextCursor"},
+		{"cursor of messages", "?cursor=AAAAAAAAAAAAAAAAAAAAAQ", nil, 400, "INVALID_PARAMETER", "cursor is not the nextCursor"},
+		{"cursor and before", "?before=" + eventID(3).String() + "&cursor=" + nextEvents, nil, 400, "INVALID_PARAMETER", "cursor is not to be given beside before"},
 		{"not escaped", "?client=%zz", nil, 400, "INVALID_PARAMETER", "not escaped"},
 		{"store down", "", fault.New(fault.Unavailable, "secret"), 503, api.CodeUnavailable, ""},
 		{"broken", "", errors.New("secret"), 500, api.CodeInternal, ""},

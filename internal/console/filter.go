@@ -19,6 +19,12 @@ const (
 	maxRouteName = 64
 )
 
+// What limits and cursors should be.
+const (
+	wantLimit  = "a number from 1 to 500"
+	wantCursor = "the nextCursor of an earlier answer"
+)
+
 // messageFilters are the parameters of GET /admin/v1/messages.
 var messageFilters = []string{"to", "status", "route", "since", "until", "limit", "cursor", "client"}
 
@@ -92,10 +98,10 @@ func (q *MessageQuery) filter(name, value string) (want string) {
 		want = "a time such as 2026-01-02T03:04:05Z"
 	case "limit":
 		q.Limit, ok = parseLimit(value)
-		want = "a number from 1 to 500"
+		want = wantLimit
 	case "cursor":
 		q.Before, ok = parseCursor(value)
-		want = "the nextCursor of an earlier answer"
+		want = wantCursor
 	}
 	if ok {
 		return ""

@@ -32,21 +32,31 @@ type holdView struct {
 }
 
 type holdsDocument struct {
-	Holds []holdView `json:"holds"`
+	Holds      []holdView `json:"holds"`
+	NextCursor string     `json:"nextCursor,omitempty"`
 }
+
+// holdList marks cursors of the holds.
+const holdList = 'h'
 
 // holdsJSON is GET /admin/v1/guard/holds.
 func (c *Console) holdsJSON(w http.ResponseWriter, r *http.Request) {
+	paging, wrong := readPaging(r.URL, holdList)
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
+		return
+	}
 	holds, err := c.cfg.Guard.Holds(r.Context())
 	if err != nil {
 		c.refuseFailed(w, r, "holds", err)
 		return
 	}
-	doc := holdsDocument{Holds: make([]holdView, 0, len(holds))}
+	holds, next := pageOf(holds, paging, true, func(h *screening.Hold) place { return placed(h.At, h.Key) })
+	doc := holdsDocument{Holds: make([]holdView, 0, len(holds)), NextCursor: next}
 	for i := range holds {
 		doc.Holds = append(doc.Holds, holdView{holds[i].Key, holds[i].Client, holds[i].HoldData})
 	}
-	writeJSON(w, http.StatusOK, doc)
+	c.answerList(w, r, doc)
 }
 
 // releaseJSON is POST /admin/v1/guard/release with {"key": "…"}.
@@ -90,9 +100,10 @@ func (c *Console) releaseForm(w http.ResponseWriter, r *http.Request) {
 type guardView struct {
 	frame
 
-	Holds, Alarms []holdItem
-	Clients       []guardClient
-	Events        []eventItem
+	// Holds are what is held back, Watched what would be if the guard might.
+	Holds, Watched, Alarms []holdItem
+	Clients                []guardClient
+	Events                 []eventItem
 }
 
 // holdItem is a hold as the page shows it. Releasable: who asks may end it.
@@ -100,14 +111,6 @@ type holdItem struct {
 	screening.Hold
 
 	Releasable bool
-}
-
-// guardClient is what the guard may do with a client's sends.
-type guardClient struct {
-	ID, Name, Mode string
-	Live, Unread   bool
-	Numbers        int
-	Addresses      int
 }
 
 // guardPage is GET /guard.
@@ -120,7 +123,7 @@ func (c *Console) guardPage(w http.ResponseWriter, r *http.Request) {
 func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, wrong string) {
 	v := guardView{frame: c.frame(r, sectionGuard, "Guard")}
 	v.tell(r)
-	v.Error = wrong
+	v.Error, v.Script = wrong, liveScript
 	failed := func(err error) {
 		if err != nil {
 			var code api.Code
@@ -132,16 +135,19 @@ func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, w
 	failed(err)
 	for i := range holds {
 		item := holdItem{holds[i], v.May("operator")}
-		if item.Scope == fraud.Client.String() {
+		switch {
+		case item.Scope == fraud.Client.String():
 			v.Alarms = append(v.Alarms, item)
-		} else {
+		case item.Mode == tenant.GuardEnforce:
 			v.Holds = append(v.Holds, item)
+		default:
+			v.Watched = append(v.Watched, item)
 		}
 	}
 	if c.cfg.Clients != nil {
 		rows, err := c.cfg.Clients.List(r.Context())
 		failed(err)
-		v.Clients = guardClients(rows)
+		v.Clients = guardClients(rows, holds)
 	}
 	const recent = 15
 	for _, kind := range []string{"guard.", "spend."} {
@@ -152,18 +158,4 @@ func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, w
 	slices.SortStableFunc(v.Events, func(a, b eventItem) int { return b.Time.Compare(a.Time.Time) })
 	v.Events = v.Events[:min(len(v.Events), recent)]
 	c.render(w, status, "guard.html", v)
-}
-
-func guardClients(rows []store.Client) []guardClient {
-	out := make([]guardClient, len(rows))
-	for i, row := range rows {
-		out[i] = guardClient{ID: row.ID, Name: row.Name, Live: row.Live}
-		s, err := tenant.ParseSettings(row.Settings)
-		if err != nil {
-			out[i].Unread = true
-			continue
-		}
-		out[i].Mode, out[i].Numbers, out[i].Addresses = s.FraudGuard, len(s.SafeNumbers), len(s.SafeAddresses)
-	}
-	return out
 }

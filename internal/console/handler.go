@@ -10,7 +10,9 @@ import (
 )
 
 // Handler returns the handler of the admin listener.
-func (c *Console) Handler() http.Handler {
+func (c *Console) Handler() http.Handler { return c.handler }
+
+func (c *Console) route() http.Handler {
 	mux := http.NewServeMux()
 	c.free(mux, "/", http.HandlerFunc(c.notFound))
 	c.free(mux, "/healthz", c.only(http.MethodGet, http.HandlerFunc(healthz)))
@@ -20,10 +22,13 @@ func (c *Console) Handler() http.Handler {
 	c.free(mux, "/logout", c.only(http.MethodPost, http.HandlerFunc(c.logout)))
 	c.free(mux, "/assets/{name}", c.only(http.MethodGet, http.HandlerFunc(c.asset)))
 	c.handleViews(mux)
+	c.handleTestSends(mux)
 	c.handleGuard(mux)
 	c.handleClients(mux)
 	c.handlePhones(mux)
 	c.handleWebhooks(mux)
+	c.jsonAt(mux, "/admin/v1/openapi.yaml", c.descriptionYAML, nil)
+	c.jsonAt(mux, "/admin/v1/live", c.live, nil)
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
 	c.jsonAt(mux, "/metrics", metrics.ServeHTTP, nil)
 	for path, h := range map[string]http.HandlerFunc{
@@ -42,8 +47,7 @@ func (c *Console) Handler() http.Handler {
 	return c.observed(protection.Handler(mux))
 }
 
-// pageAt and jsonAt register what serves GET and POST of a path; nil for no such
-// method.
+// pageAt registers what serves GET and POST of a path; nil for no such method.
 func (c *Console) pageAt(mux *http.ServeMux, path string, get, post http.HandlerFunc) {
 	c.at(mux, path, asPage, handlers{http.MethodGet: get, http.MethodPost: post})
 }
@@ -64,6 +68,9 @@ func (c *Console) handleViews(mux *http.ServeMux) {
 		c.jsonAt(mux, "/admin/v1/messages", c.messagesJSON, nil)
 		c.jsonAt(mux, "/admin/v1/messages/{id}", c.messageJSON, nil)
 		c.jsonAt(mux, "/admin/v1/messages/{id}/reveal", nil, c.revealJSON)
+	}
+	if c.cfg.Rollups != nil {
+		c.jsonAt(mux, "/admin/v1/overview", c.figuresJSON, nil)
 	}
 	if c.cfg.Events != nil {
 		c.pageAt(mux, sectionAudit, c.auditPage, nil)
@@ -107,5 +114,7 @@ func (c *Console) handleClients(mux *http.ServeMux) {
 	c.pageAt(mux, "/clients/{id}/{action}", nil, c.actClientForm)
 	c.jsonAt(mux, "/admin/v1/clients", c.clientsJSON, c.createClientJSON)
 	c.at(mux, "/admin/v1/clients/{id}", asJSON, handlers{http.MethodGet: c.clientJSON, http.MethodPatch: c.updateClientJSON})
-	c.jsonAt(mux, "/admin/v1/clients/{id}/{action}", nil, c.actClientJSON)
+	for name, act := range clientActions {
+		c.jsonAt(mux, "/admin/v1/clients/{id}/"+name, nil, c.actClientJSON(act))
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"codeword/api"
+	"codeword/internal/store"
 )
 
 // maxLimit is the largest limit that may be asked for.
@@ -14,25 +15,36 @@ const maxLimit = 500
 
 // inboxDocument is the answer of GET /admin/v1/inbox.
 type inboxDocument struct {
-	Messages []Entry `json:"messages"`
+	Messages   []Entry `json:"messages"`
+	NextCursor string  `json:"nextCursor,omitempty"`
 }
 
 // inboxJSON is GET /admin/v1/inbox?to=%2B1…&limit=….
 func (c *Console) inboxJSON(w http.ResponseWriter, r *http.Request) {
 	q, ok := parseQuery(r.URL)
 	if !ok {
-		c.refuse(w, http.StatusBadRequest, codeInvalidLimit, "limit is not a number from 1 to 500.")
+		c.refuse(w, http.StatusBadRequest, codeInvalidLimit, "limit is not "+wantLimit+".")
 		return
 	}
-	entries, err := c.cfg.Inbox.List(r.Context(), q)
+	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
+		if q.Before, ok = parseCursor(cursor); !ok {
+			c.refuse(w, http.StatusBadRequest, codeInvalidParameter, "cursor is not "+wantCursor+".")
+			return
+		}
+	}
+	page, err := c.cfg.Inbox.List(r.Context(), q)
 	if err != nil {
 		c.refuseFailed(w, r, "inbox", err)
 		return
 	}
-	if entries == nil {
-		entries = []Entry{}
+	doc := inboxDocument{Messages: page.Messages}
+	if doc.Messages == nil {
+		doc.Messages = []Entry{}
 	}
-	writeJSON(w, http.StatusOK, inboxDocument{entries})
+	if page.Next != (store.MessageID{}) {
+		doc.NextCursor = formatCursor(page.Next)
+	}
+	c.answerList(w, r, doc)
 }
 
 // parseQuery reads to and limit.
@@ -76,8 +88,8 @@ func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
 	view, status := inboxView{frame: c.frame(r, sectionInbox, "Inbox"), To: q.To}, http.StatusOK
 	view.Script = "inbox.js"
 	if ok {
-		entries, err := c.cfg.Inbox.List(r.Context(), q)
-		view.Entries = entries
+		page, err := c.cfg.Inbox.List(r.Context(), q)
+		view.Entries = page.Messages
 		if err != nil {
 			var code api.Code
 			status, code = c.failed(r, "inbox", err)
@@ -87,7 +99,7 @@ func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	} else {
-		status, view.Wrong = http.StatusBadRequest, "limit is not a number from 1 to 500."
+		status, view.Wrong = http.StatusBadRequest, "limit is not "+wantLimit+"."
 	}
 	c.render(w, status, "inbox.html", view)
 }

@@ -73,7 +73,7 @@ func (c *Console) keysJSON(w http.ResponseWriter, r *http.Request) {
 		c.refuseFailed(w, r, "keys", err)
 		return
 	}
-	writeJSON(w, http.StatusOK, doc)
+	c.answerList(w, r, doc)
 }
 
 // rotateKeyJSON is POST /admin/v1/keys/rotate.

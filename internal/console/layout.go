@@ -133,7 +133,7 @@ func (c *Console) problemOf(w http.ResponseWriter, r *http.Request, section, tit
 var functions = template.FuncMap{
 	"show": show, "showBlock": showBlock, "iso": iso, "utc": utc, "dollars": dollars, "percent": percent,
 	"verdict": word(verdicts), "status": word(statuses), "reason": word(failures), "breaker": word(breakers),
-	"keyState": word(keyStates), "guardReason": guardReason, "scope": word(scopes), "mode": word(modes), "span": span, "join": strings.Join,
+	"keyState": word(keyStates), "guardReason": guardReason, "scope": word(scopes), "mode": word(modes), "span": span, "number": number, "seconds": seconds, "join": strings.Join,
 	"hookReason": word(hookReasons), "hookStates": func() []string { return []string{"pending", "delivered", "failed"} },
 }
 
@@ -167,6 +167,10 @@ func instant(at any) time.Time {
 		return at.Time
 	case time.Time:
 		return at
+	case *api.Time:
+		if at != nil {
+			return at.Time
+		}
 	case *time.Time:
 		if at != nil {
 			return *at

@@ -134,7 +134,7 @@ func (c *Console) messagesJSON(w http.ResponseWriter, r *http.Request) {
 	if page.Next != (store.MessageID{}) {
 		doc.NextCursor = formatCursor(page.Next)
 	}
-	writeJSON(w, http.StatusOK, doc)
+	c.answerList(w, r, doc)
 }
 
 // messageJSON is GET /admin/v1/messages/{id}.
@@ -164,7 +164,7 @@ func (c *Console) messageJSON(w http.ResponseWriter, r *http.Request) {
 	if detail.Receipts == nil {
 		detail.Receipts = []ReceiptView{}
 	}
-	writeJSON(w, http.StatusOK, detail)
+	c.answerList(w, r, detail)
 }
 
 const textNotFoundMessage = "There is no such message."

@@ -287,15 +287,15 @@ func TestRoutesJSON(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	*routes = []console.RouteView{
-		{Name: "main", Carrier: "smpp", Priority: 1, Weight: 2, Rate: 100, Breaker: "closed", Health: 0.75, Samples: 40.5, InFlight: 3, Sent: 5},
+		{Name: "main", Carrier: "smpp", Priority: 1, Weight: 2, Rate: 100, PriceMicros: 7900, Breaker: "closed", Health: 0.75, Samples: 40.5, InFlight: 3, Sent: 5},
 		{
 			Name: "backup", Carrier: "twilio", Priority: 2, Weight: 1, Breaker: "open", OpenUntil: api.NewTime(at(5)),
 			PausedUntil: api.NewTime(at(6)), Stalled: true, Unhealthy: true, Failures: map[string]uint64{"timeout": 2},
 		},
 	}
-	const want = `{"routes":[{"name":"main","carrier":"smpp","priority":1,"weight":2,"rate":100,"breaker":"closed","stalled":false,` +
+	const want = `{"routes":[{"name":"main","carrier":"smpp","priority":1,"weight":2,"rate":100,"priceMicros":7900,"breaker":"closed","stalled":false,` +
 		`"unhealthy":false,"health":0.75,"samples":40.5,"inFlight":3,"sent":5},` +
-		`{"name":"backup","carrier":"twilio","priority":2,"weight":1,"rate":0,"breaker":"open","openUntil":"2026-01-02T03:04:05.678Z",` +
+		`{"name":"backup","carrier":"twilio","priority":2,"weight":1,"rate":0,"priceMicros":0,"breaker":"open","openUntil":"2026-01-02T03:04:05.678Z",` +
 		`"pausedUntil":"2026-01-02T03:04:06.678Z","stalled":true,"unhealthy":true,"health":0,"samples":0,"inFlight":0,"sent":0,` +
 		`"failures":{"timeout":2}}]}`
 	if got := f.do(f.browser(), "GET", "/admin/v1/routes", nil, bearer); got.status != 200 || got.body != want {

@@ -12,6 +12,8 @@ import (
 type overviewView struct {
 	frame
 
+	// Figures is nil when nothing is counted.
+	Figures  *figuresPage
 	Queue    *queueView
 	Routes   []routeItem
 	Troubled int
@@ -53,6 +55,7 @@ func (s spendingView) HourShare() float64 {
 // overview is GET /.
 func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 	v, status := overviewView{frame: c.frame(r, sectionOverview, "Overview")}, http.StatusOK
+	v.Script = liveScript
 	v.HasRoutes, v.HasGuard, v.HasEvents = c.cfg.Routes != nil, c.cfg.Guard != nil, c.cfg.Events != nil
 	failed := func(what string, err error) {
 		if err != nil {
@@ -60,6 +63,14 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 			status, code = c.failed(r, what, err)
 			v.Error = "Not all can be shown. " + code.Message()
 		}
+	}
+	if c.cfg.Rollups != nil {
+		figures, wrong, err := c.figuresPart(r)
+		failed("figures", err)
+		if wrong != "" {
+			status, v.Error = http.StatusBadRequest, wrong
+		}
+		v.Figures = figures
 	}
 	if c.cfg.Queue != nil {
 		stats, err := c.cfg.Queue(r.Context())
@@ -133,14 +144,22 @@ func (c *Console) spending(rows []store.Client) []spendingView {
 
 // spendingJSON is GET /admin/v1/spending.
 func (c *Console) spendingJSON(w http.ResponseWriter, r *http.Request) {
+	const spendingList = 's' // marks its cursors
+	paging, wrong := readPaging(r.URL, spendingList)
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
+		return
+	}
 	rows, err := c.cfg.Clients.List(r.Context())
 	if err != nil {
 		c.refuseFailed(w, r, "clients", err)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Clients []spendingView `json:"clients"`
-	}{c.spending(rows)})
+	page, next := pageOf(c.spending(rows), paging, false, func(s *spendingView) place { return place{key: s.ID} })
+	c.answerList(w, r, struct {
+		Clients    []spendingView `json:"clients"`
+		NextCursor string         `json:"nextCursor,omitempty"`
+	}{page, next})
 }
 
 // queueJSON is GET /admin/v1/queue.

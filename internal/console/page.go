@@ -41,6 +41,7 @@ func loadPages(clientName func(id string) string) (*pages, error) {
 	for name, contentType := range map[string]string{
 		"console.css": "text/css; charset=utf-8",
 		"inbox.js":    "text/javascript; charset=utf-8",
+		liveScript:    "text/javascript; charset=utf-8",
 	} {
 		body, err := files.ReadFile(path.Join("assets", name))
 		if err != nil {

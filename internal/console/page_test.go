@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode"
 
 	"golang.org/x/net/html"
@@ -23,6 +24,7 @@ import (
 	"codeword/internal/guard/fraud"
 	"codeword/internal/guard/spend"
 	"codeword/internal/keyring"
+	"codeword/internal/rollup"
 	"codeword/internal/screening"
 	"codeword/internal/session"
 	"codeword/internal/store"
@@ -147,18 +149,25 @@ type whole struct {
 	messages *fakeMessages
 	guard    *fakeGuard
 	keys     *fakeKeys
+	rollups  *fakeRollups
 	hooks    *hookStore
+	tests    *fakeTests
 	routes   []console.RouteView
 	queue    store.QueueStats
 	clients  *tenant.Registry
 	browser  *http.Client
+	console  *console.Console
 	// made are the settings of the console.
 	made console.Config
 }
 
 func newWhole(t *testing.T) *whole {
 	t.Helper()
-	w := &whole{fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{}, hooks: newHookStore(t)}
+	w := &whole{
+		fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{},
+		hooks: newHookStore(t), rollups: &fakeRollups{},
+		tests: &fakeTests{out: console.TestOutcome{Route: "main", PhoneMask: "0000", Status: "sent"}},
+	}
 	ring, err := keyring.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -170,6 +179,8 @@ func newWhole(t *testing.T) *whole {
 	cfg := w.cfg
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
 	cfg.MasterKeys, cfg.Webhooks = ring.List, w.hooks.registry(w.memory, ring, w.cfg.Now)
+	cfg.Phones, cfg.TestSends = &fakePhones{}, w.tests
+	cfg.Rollups = w.rollups
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
 	w.made = cfg
@@ -179,7 +190,7 @@ func newWhole(t *testing.T) *whole {
 	}
 	ts := httptest.NewServer(c.Handler())
 	t.Cleanup(ts.Close)
-	w.url = ts.URL
+	w.url, w.console, w.described = ts.URL, c, true
 	w.browser = w.fixture.browser()
 	w.do(w.browser, "POST", "/login", url.Values{"token": {token}})
 	return w
@@ -204,12 +215,13 @@ func (w *whole) post(path string, form url.Values) answer {
 
 func (w *whole) fail(err error) {
 	w.memory.err, w.messages.err, w.guard.err, w.keys.err, w.inbox.err, w.hooks.err = err, err, err, err, err, err
+	w.rollups.err = err
 }
 
 // pages are all pages of a client and a message.
 func pages(client string) []string {
 	return []string{
-		"/", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
+		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
 		"/clients/" + client, "/webhooks", "/webhooks?client=" + client, "/webhooks/new", "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
 	}
 }
@@ -249,6 +261,10 @@ func (w *whole) fill(client string, n int, text string) {
 		})
 		w.keys.keys = append(w.keys.keys, session.KeyInfo{KID: text, Algorithm: "ES256", State: session.KeyActive, CreatedAt: at(1), ActiveAt: at(2), RetireAt: at(9)})
 		raw := fmt.Sprintf(`{"changes": {"brand": {"from": %q, "to": null}, "safeNumbers": {"from": 1, "to": 2, "added": ["x"]}}, "mode": "shadow", "name": %q}`, "<b>", "<script>\u202e")
+		w.rollups.happened(w.t, client, w.cfg.Now().Add(-time.Duration(i)*time.Hour), rollup.Event{
+			Route: text + strings.Repeat("!", i), Area: 200 + i, Messages: true, Sent: true, Delivered: true, DeliveredAfter: time.Second,
+			Verified: i%2 == 0, VerifiedAfter: time.Minute, Reason: text, Micros: 7900,
+		})
 		w.memory.events = append(w.memory.events,
 			store.Event{ID: store.NewEventID(), At: at(3), Client: client, Kind: "guard.hold", Actor: text, Data: []byte(raw)},
 			store.Event{ID: store.NewEventID(), At: at(3), Client: client, Kind: "spend.stop", Actor: text, Data: []byte(text)})
@@ -383,7 +399,11 @@ func (p *parsed) element(n *html.Node) {
 		}
 	}
 	switch n.Data {
-	case "style", "img", "iframe", "b", "svg":
+	case "svg":
+		if attr(n, "role") != "img" || attr(n, "aria-labelledby") == "" {
+			p.found = append(p.found, "a chart without a name")
+		}
+	case "style", "img", "iframe", "b":
 		p.found = append(p.found, "an element "+n.Data)
 	case "script":
 		if !strings.HasPrefix(attr(n, "src"), "/assets/") || n.FirstChild != nil {

@@ -25,7 +25,11 @@ func (f *fakePhones) Erase(_ context.Context, actor, client, phone string) (cons
 
 func (f *fakePhones) Export(_ context.Context, actor, client, phone string) (console.PhoneExport, error) {
 	f.asked = append(f.asked, "export "+actor+" "+client+" "+phone)
-	return console.PhoneExport{PhoneID: phone, PhoneNumber: "+16502180000"}, f.err
+	return console.PhoneExport{
+		PhoneID: phone, PhoneNumber: "+16502180000", Challenges: []console.ChallengeExport{{Attempts: 1}}, Limits: []console.LimitExport{},
+		Devices: []string{"d"}, Sessions: []console.SessionExport{}, IdempotencyKeys: []api.Time{}, LineType: &console.LineExport{Type: "mobile"},
+		Messages: []console.MessageDetail{}, Events: []console.EventView{},
+	}, f.err
 }
 
 func withPhones(t *testing.T) (*fixture, *fakePhones) {

@@ -17,6 +17,9 @@ type RouteView struct {
 	Weight   int `json:"weight"`
 	// Rate is the most messages a second; 0 for no limit.
 	Rate float64 `json:"rate"`
+	// PriceMicros is what one segment costs by the carriers file, in millionths of a US
+	// dollar; 0 when it tells no price.
+	PriceMicros int64 `json:"priceMicros"`
 	// Breaker is "closed" while the route works, "open" while it is spared, and
 	// "half-open" while it is tried again.
 	Breaker string `json:"breaker"`
@@ -45,10 +48,10 @@ type routesDocument struct {
 }
 
 // routesJSON is GET /admin/v1/routes.
-func (c *Console) routesJSON(w http.ResponseWriter, _ *http.Request) {
+func (c *Console) routesJSON(w http.ResponseWriter, r *http.Request) {
 	routes := c.cfg.Routes()
 	if routes == nil {
 		routes = []RouteView{}
 	}
-	writeJSON(w, http.StatusOK, routesDocument{routes})
+	c.answerList(w, r, routesDocument{routes})
 }

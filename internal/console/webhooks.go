@@ -26,21 +26,17 @@ func (c *Console) handleWebhooks(mux *http.ServeMux) {
 	c.pageAt(mux, "/webhooks/new", c.newWebhookPage, nil)
 	c.pageAt(mux, "/webhooks/{id}", c.webhookPage, c.updateWebhookForm)
 	c.pageAt(mux, "/webhooks/{id}/{action}", nil, c.actWebhookForm)
-	c.pageAt(mux, "/webhooks/{id}/replay", nil, named("replay", c.actWebhookForm))
-	c.pageAt(mux, "/webhooks/{id}/test", nil, named("test", c.actWebhookForm))
+	for _, name := range []string{"replay", "test"} { // with a role of their own
+		c.pageAt(mux, "/webhooks/{id}/"+name, nil, func(w http.ResponseWriter, r *http.Request) {
+			r.SetPathValue("action", name)
+			c.actWebhookForm(w, r)
+		})
+	}
 	c.jsonAt(mux, "/admin/v1/webhooks", c.webhooksJSON, c.createWebhookJSON)
 	c.at(mux, "/admin/v1/webhooks/{id}", asJSON, handlers{http.MethodGet: c.webhookJSON, http.MethodPatch: c.updateWebhookJSON})
 	c.jsonAt(mux, "/admin/v1/webhooks/{id}/deliveries", c.deliveriesJSON, nil)
-	c.jsonAt(mux, "/admin/v1/webhooks/{id}/{action}", nil, c.actWebhookJSON)
-	c.jsonAt(mux, "/admin/v1/webhooks/{id}/replay", nil, named("replay", c.actWebhookJSON))
-	c.jsonAt(mux, "/admin/v1/webhooks/{id}/test", nil, named("test", c.actWebhookJSON))
-}
-
-// named serves an action that has a path, and a role, of its own.
-func named(action string, h http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		r.SetPathValue("action", action)
-		h(w, r)
+	for name, act := range hookActions {
+		c.jsonAt(mux, "/admin/v1/webhooks/{id}/"+name, nil, c.actWebhookJSON(act))
 	}
 }
 
@@ -178,7 +174,7 @@ func (c *Console) webhooksJSON(w http.ResponseWriter, r *http.Request) {
 		c.refuseWebhook(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
+	c.answerList(w, r, struct {
 		Webhooks   []webhook.View `json:"webhooks"`
 		NextCursor string         `json:"nextCursor,omitempty"`
 	}{views, next})
@@ -201,7 +197,7 @@ func (c *Console) deliveriesJSON(w http.ResponseWriter, r *http.Request) {
 		c.refuseWebhook(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
+	c.answerList(w, r, struct {
 		Deliveries []webhook.DeliveryView `json:"deliveries"`
 		NextCursor string                 `json:"nextCursor,omitempty"`
 	}{views, next})
@@ -214,7 +210,7 @@ func (c *Console) webhookJSON(w http.ResponseWriter, r *http.Request) {
 		c.refuseWebhook(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, viewWebhook(r, &e))
+	c.answerList(w, r, viewWebhook(r, &e))
 }
 
 // createWebhook makes an endpoint, for a client that there is.
@@ -346,25 +342,22 @@ func replayHook(ctx context.Context, hooks *webhook.Registry, id store.EndpointI
 	return err
 }
 
-// actWebhookJSON is POST /admin/v1/webhooks/{id}/{action}.
-func (c *Console) actWebhookJSON(w http.ResponseWriter, r *http.Request) {
-	act, ok := hookActions[r.PathValue("action")]
-	if !ok {
-		c.notFound(w, r)
-		return
+// actWebhookJSON is POST /admin/v1/webhooks/{id}/ and the name of an action.
+func (c *Console) actWebhookJSON(act hookAction) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in hookAsk
+		if !c.readJSON(w, r, &in) {
+			return
+		}
+		e, err := c.endpointOf(r)
+		out := hookDone{ID: e.ID.String()}
+		if err == nil {
+			err = act.do(r.Context(), c.cfg.Webhooks, e.ID, in, &out)
+		}
+		if err != nil {
+			c.refuseWebhook(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, out)
 	}
-	var in hookAsk
-	if !c.readJSON(w, r, &in) {
-		return
-	}
-	e, err := c.endpointOf(r)
-	out := hookDone{ID: e.ID.String()}
-	if err == nil {
-		err = act.do(r.Context(), c.cfg.Webhooks, e.ID, in, &out)
-	}
-	if err != nil {
-		c.refuseWebhook(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, out)
 }

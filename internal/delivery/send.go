@@ -130,6 +130,7 @@ func (l *Loop) prepare(p *passage, now time.Time) (ready bool) {
 		later(reasonNumber)
 		return false
 	}
+	p.out.Area = to.NPA()
 	p.plan = l.cfg.Router.Plan(client, m, to)
 	p.ageless = p.plan.TakesExpired()
 	switch {

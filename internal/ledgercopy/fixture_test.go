@@ -37,6 +37,7 @@ type ledger interface {
 	Messages(ctx context.Context, q store.MessageQuery) (store.MessagePage, error)
 	Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error)
 	QueueStats(ctx context.Context) (store.QueueStats, error)
+	FoldRollups(ctx context.Context, limit int) (int, error)
 	PutDocument(ctx context.Context, d store.Document) error
 	AppendEvents(ctx context.Context, events []store.Event) error
 	PutNotes(ctx context.Context, now time.Time, notes []store.Note) error
@@ -252,7 +253,7 @@ func (f *filled) deliver(tb testing.TB, n int) {
 			At: at(3 * time.Second), Claim: m.Claims, Route: "main", Decision: "main=taken", Status: store.MessageSent,
 			CarrierRef: fmt.Sprintf("ref-%d", i), Segments: 1, PriceMicros: 7900,
 		}
-		o := store.Outcome{ID: m.ID, Claims: m.Claims, Status: store.MessageSent, Route: "main", CarrierRef: d.CarrierRef, RetryAt: at(time.Minute)}
+		o := store.Outcome{ID: m.ID, Claims: m.Claims, Status: store.MessageSent, Route: "main", CarrierRef: d.CarrierRef, RetryAt: at(time.Minute), Area: 201 + i%99}
 		failed := d
 		failed.Status, failed.Error, failed.CarrierRef = store.MessageQueued, "unavailable", ""
 		switch i % 4 {
@@ -276,6 +277,9 @@ func (f *filled) deliver(tb testing.TB, n int) {
 		tb.Fatal(err)
 	}
 	if _, err := f.ApplyReceipts(context.Background(), at(6*time.Second), receipts); err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := f.FoldRollups(context.Background(), 100); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -1,6 +1,6 @@
 // Package ledgercopy moves a ledger from one engine to another: clients with their
-// secrets, signing keys, phones, users, the message log, documents and events. What
-// expires stays behind: sessions, challenges, limits of clients and addresses,
+// secrets, signing keys, phones, users, the message log, documents, events and roll-ups,
+// as far as they are added up. What expires stays behind: sessions, challenges, limits of clients and addresses,
 // idempotency keys, notes, facts of lines; a message that is queued has expired in the
 // copy, since its code has.
 //
@@ -33,6 +33,7 @@ type Source interface {
 	CopyMessages(ctx context.Context, after store.MessageID, limit int) ([]store.MessageRow, error)
 	CopyDocuments(ctx context.Context, after string, limit int) ([]store.Document, error)
 	CopyEvents(ctx context.Context, after store.EventID, limit int) ([]store.Event, error)
+	CopyRollups(ctx context.Context, after store.RollupKey, limit int) ([]store.Rollup, error)
 }
 
 // Target is a ledger to be written. Each operation is atomic, and what it is given may
@@ -49,6 +50,7 @@ type Target interface {
 	TakeMessages(ctx context.Context, put []store.MessageRow, drop []store.MessageID) error
 	TakeDocuments(ctx context.Context, put []store.Document, drop []string) error
 	TakeEvents(ctx context.Context, put []store.Event, drop []store.EventID) error
+	TakeRollups(ctx context.Context, put []store.Rollup, drop []store.RollupKey) error
 	CopyState(ctx context.Context) (store.CopyState, error)
 	SetCopyState(ctx context.Context, s store.CopyState) error
 }
@@ -178,6 +180,10 @@ func (c *copier) empty(ctx context.Context) error {
 			r, err := c.Target.CopyEvents(ctx, store.EventID{}, 1)
 			return "events", len(r), err
 		},
+		func() (string, int, error) {
+			r, err := c.Target.CopyRollups(ctx, store.RollupKey{}, 1)
+			return "rollups", len(r), err
+		},
 	} {
 		what, n, err := look()
 		if err != nil {
@@ -239,7 +245,10 @@ func (c *copier) tables(ctx context.Context) error {
 	if err := documents(c.Source, c.Target).align(ctx, c); err != nil {
 		return err
 	}
-	return events(c.Source, c.Target).align(ctx, c)
+	if err := events(c.Source, c.Target).align(ctx, c); err != nil {
+		return err
+	}
+	return rollups(c.Source, c.Target).align(ctx, c)
 }
 
 func (c *copier) finish(ctx context.Context) error {

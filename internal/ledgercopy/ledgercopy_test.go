@@ -88,10 +88,10 @@ func withLanes(phones []store.PhoneRow) (lanes, devices int) {
 }
 
 // everything is all that a ledger keeps.
-func everything(tb testing.TB, l ledger) (all [7]any) {
+func everything(tb testing.TB, l ledger) (all [8]any) {
 	tb.Helper()
 	ctx := context.Background()
-	var errs [7]error
+	var errs [8]error
 	all[0], errs[0] = l.Clients(ctx)
 	all[1], errs[1] = l.SigningKeys(ctx)
 	all[2], errs[2] = l.CopyPhones(ctx, store.PhoneID{}, 1e6)
@@ -99,6 +99,7 @@ func everything(tb testing.TB, l ledger) (all [7]any) {
 	all[4], errs[4] = l.CopyMessages(ctx, store.MessageID{}, 1e6)
 	all[5], errs[5] = l.CopyDocuments(ctx, "", 1e6)
 	all[6], errs[6] = l.CopyEvents(ctx, store.EventID{}, 1e6)
+	all[7], errs[7] = l.CopyRollups(ctx, store.RollupKey{}, 1e6)
 	if err := errors.Join(errs[:]...); err != nil {
 		tb.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func compareLedgers(t *testing.T, source, target ledger) {
 			messages[i].ExpiresAt = copyTime
 		}
 	}
-	for i, what := range []string{"clients", "signing keys", "phones", "users", "messages", "documents", "events"} {
+	for i, what := range []string{"clients", "signing keys", "phones", "users", "messages", "documents", "events", "rollups"} {
 		if !reflect.DeepEqual(want[i], have[i]) {
 			t.Errorf("%s: the copy has\n%+v\nof\n%+v", what, have[i], want[i])
 		}
@@ -233,6 +234,13 @@ func (f *failing) TakeEvents(ctx context.Context, put []store.Event, drop []stor
 		return err
 	}
 	return errors.Join(f.ledger.TakeEvents(ctx, put, drop), f.cut())
+}
+
+func (f *failing) TakeRollups(ctx context.Context, put []store.Rollup, drop []store.RollupKey) error {
+	if err := f.cut(); err != nil {
+		return err
+	}
+	return errors.Join(f.ledger.TakeRollups(ctx, put, drop), f.cut())
 }
 
 func (f *failing) SetCopyState(ctx context.Context, s store.CopyState) error {
@@ -353,7 +361,20 @@ func changeShared(t *testing.T, l ledger, now time.Time) error {
 		l.PutDocument(t.Context(), store.Document{Name: "new", Revision: 1, UpdatedAt: now}),
 		l.TakeEvents(t.Context(), nil, []store.EventID{events[0].ID, events[2].ID}),
 		l.AppendEvents(t.Context(), []store.Event{{ID: store.EventID(messageAt(now)), At: now, Kind: "new"}}),
+		changeRollups(t, l),
 	)
+}
+
+// changeRollups changes one, removes one, and adds one.
+func changeRollups(t *testing.T, l ledger) error {
+	t.Helper()
+	rows, err := l.CopyRollups(t.Context(), store.RollupKey{}, 2)
+	if err != nil || len(rows) != 2 {
+		return fmt.Errorf("%d rollups: %w", len(rows), err)
+	}
+	added := rows[0]
+	rows[0].Body, added.Start = []byte("changed"), added.Start.Add(-48*time.Hour)
+	return l.TakeRollups(t.Context(), []store.Rollup{rows[0], added}, []store.RollupKey{rows[1].Key()})
 }
 
 // TestRefuses: nothing is written over.
@@ -493,7 +514,7 @@ func TestPrepare(t *testing.T) {
 	if err != nil || !told.Equal(at(0)) {
 		t.Errorf("the oldest message is of %v, %v", told, err)
 	}
-	if want := []string{"clients 3", "signing keys 2", "phones 4", "users 1", "messages 6", "documents 3", "events 3"}; !reflect.DeepEqual(progress, want) {
+	if want := []string{"clients 3", "signing keys 2", "phones 4", "users 1", "messages 6", "documents 3", "events 3", "rollups 2"}; !reflect.DeepEqual(progress, want) {
 		t.Errorf("progress %q, want %q", progress, want)
 	}
 }

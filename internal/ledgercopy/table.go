@@ -2,6 +2,7 @@ package ledgercopy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ const (
 	tableReceipts    = "receipts"
 	tableDocuments   = "documents"
 	tableEvents      = "events"
+	tableRollups     = "rollups"
 )
 
 // table is how one table is read on both sides and written on one.
@@ -71,6 +73,18 @@ func events(s Source, t Target) *table[store.EventID, store.Event] {
 		name: tableEvents, key: func(e *store.Event) store.EventID { return e.ID }, order: byID[store.EventID],
 		source: s.CopyEvents, target: t.CopyEvents, settle: func(*store.Event) {}, take: t.TakeEvents,
 	}
+}
+
+// rollups go a few at a time: each may take tens of kilobytes.
+func rollups(s Source, t Target) *table[store.RollupKey, store.Rollup] {
+	return &table[store.RollupKey, store.Rollup]{
+		name: tableRollups, key: (*store.Rollup).Key, order: byRollup, slice: 100,
+		source: s.CopyRollups, target: t.CopyRollups, settle: func(*store.Rollup) {}, take: t.TakeRollups,
+	}
+}
+
+func byRollup(a, b store.RollupKey) int {
+	return cmp.Or(strings.Compare(a.Client, b.Client), cmp.Compare(a.Span, b.Span), a.Start.Compare(b.Start))
 }
 
 // rows goes through one side of a table, slice by slice.

@@ -37,17 +37,18 @@ type side struct {
 	messages  *rows[store.MessageID, store.MessageRow]
 	documents *rows[string, store.Document]
 	events    *rows[store.EventID, store.Event]
+	rollups   *rows[store.RollupKey, store.Rollup]
 }
 
 // verify reads both sides once more and compares them, table by table.
 func (c *copier) verify(ctx context.Context) error {
 	p, u, m := phones(c.Source, c.Target), users(c.Source, c.Target), messages(c.Source, c.Target, c.state.StartedAt)
-	d, e, n := documents(c.Source, c.Target), events(c.Source, c.Target), c.Slice
-	want, err := side{c.Source, p.settled(n), u.settled(n), m.settled(n), d.settled(n), e.settled(n)}.sums(ctx)
+	d, e, r, n := documents(c.Source, c.Target), events(c.Source, c.Target), rollups(c.Source, c.Target), c.Slice
+	want, err := side{c.Source, p.settled(n), u.settled(n), m.settled(n), d.settled(n), e.settled(n), r.settled(n)}.sums(ctx)
 	if err != nil {
 		return fmt.Errorf("verify source: %w", err)
 	}
-	have, err := side{c.Target, p.copied(n), u.copied(n), m.copied(n), d.copied(n), e.copied(n)}.sums(ctx)
+	have, err := side{c.Target, p.copied(n), u.copied(n), m.copied(n), d.copied(n), e.copied(n), r.copied(n)}.sums(ctx)
 	if err != nil {
 		return fmt.Errorf("verify target: %w", err)
 	}
@@ -94,7 +95,8 @@ func (s side) sums(ctx context.Context) ([]Table, error) {
 	out = append(out, m.table(tableMessages), d.table(tableDispatches), r.table(tableReceipts))
 	doc, errDocuments := sumOf(ctx, tableDocuments, s.documents)
 	e, errEvents := sumOf(ctx, tableEvents, s.events)
-	return append(out, doc, e), cmp.Or(errPhones, errUsers, errMessages, errDocuments, errEvents)
+	up, errRollups := sumOf(ctx, tableRollups, s.rollups)
+	return append(out, doc, e, up), cmp.Or(errPhones, errUsers, errMessages, errDocuments, errEvents, errRollups)
 }
 
 // sumOf reads a table to its end.

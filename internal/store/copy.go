@@ -57,6 +57,7 @@ type MessageRow struct {
 	CarrierRef string
 	Error      string
 	Locale     string
+	Area       int
 	// Dispatches are in the order of N, Receipts of N, Status and Error (its bytes).
 	Dispatches []DispatchRow
 	Receipts   []ReceiptRow

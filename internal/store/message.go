@@ -69,6 +69,8 @@ type Message struct {
 	Locale string
 	// VerifiedAt is when the code that this message brought was used; zero: not.
 	VerifiedAt time.Time
+	// Area is the number's area code; 0 while no outcome has told it.
+	Area int
 	// OptedOut: the owner of the phone wants no messages from the client.
 	OptedOut bool
 	// Spent: the code cannot be used any more although it has not expired: it was
@@ -236,6 +238,9 @@ type Outcome struct {
 	// OptOut: a carrier said that the owner of the phone wants no messages; it
 	// is noted for the client as if the owner had told us.
 	OptOut bool
+	// Area is the number's area code, which only who has opened it knows; 0 leaves it
+	// as it is.
+	Area int
 }
 
 // MessageQuery lists messages, newest first.
@@ -285,6 +290,8 @@ type Sweep struct {
 	KeepMessages time.Duration
 	// KeepEvents is the retention of events; 0 keeps all.
 	KeepEvents time.Duration
+	// KeepRollups is the retention of rollups; 0 keeps all.
+	KeepRollups time.Duration
 	// Limit bounds the rows that one slice looks at, per table.
 	Limit int
 }

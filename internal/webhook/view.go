@@ -3,6 +3,7 @@ package webhook
 import (
 	"time"
 
+	"codeword/api"
 	"codeword/internal/store"
 )
 
@@ -16,24 +17,24 @@ type View struct {
 	Host  string   `json:"host"`
 	Kinds []string `json:"kinds,omitempty"`
 	// State is "enabled" or "disabled", and Reason why.
-	State       string      `json:"state"`
-	Reason      string      `json:"reason,omitempty"`
-	DisableTime *time.Time  `json:"disableTime,omitempty"`
-	CreateTime  time.Time   `json:"createTime"`
-	SecretTimes []time.Time `json:"secretTimes"`
+	State       string     `json:"state"`
+	Reason      string     `json:"reason,omitempty"`
+	DisableTime *api.Time  `json:"disableTime,omitempty"`
+	CreateTime  api.Time   `json:"createTime"`
+	SecretTimes []api.Time `json:"secretTimes"`
 }
 
 // View shows an endpoint.
 func (e *Endpoint) View() View {
 	v := View{
 		ID: e.ID.String(), ClientID: e.Client, URL: e.URL, Host: host(e.URL), Kinds: e.Kinds, State: "enabled", Reason: e.Reason,
-		DisableTime: timeOrNil(e.DisabledAt), CreateTime: e.CreatedAt, SecretTimes: []time.Time{},
+		DisableTime: timeOrNil(e.DisabledAt), CreateTime: api.NewTime(e.CreatedAt), SecretTimes: []api.Time{},
 	}
 	if !e.Enabled() {
 		v.State = "disabled"
 	}
 	for _, s := range e.Secrets {
-		v.SecretTimes = append(v.SecretTimes, s.CreatedAt)
+		v.SecretTimes = append(v.SecretTimes, api.NewTime(s.CreatedAt))
 	}
 	return v
 }
@@ -46,24 +47,25 @@ type DeliveryView struct {
 	State    string `json:"state"`
 	Attempts int    `json:"attempts"`
 	// Status is the last answer's, 0 for none; Error says what was wrong with it.
-	Status    int        `json:"status,omitempty"`
-	Error     string     `json:"error,omitempty"`
-	QueueTime time.Time  `json:"queueTime"`
-	RetryTime *time.Time `json:"retryTime,omitempty"`
-	DoneTime  *time.Time `json:"doneTime,omitempty"`
+	Status    int       `json:"status,omitempty"`
+	Error     string    `json:"error,omitempty"`
+	QueueTime api.Time  `json:"queueTime"`
+	RetryTime *api.Time `json:"retryTime,omitempty"`
+	DoneTime  *api.Time `json:"doneTime,omitempty"`
 }
 
 // ViewDelivery shows a delivery.
 func ViewDelivery(d *store.WebhookDelivery) DeliveryView {
 	return DeliveryView{
 		EventID: d.Event.String(), ClientID: d.Client, Kind: d.Kind, State: d.State.String(), Attempts: d.Attempts,
-		Status: d.Status, Error: d.Error, QueueTime: d.QueuedAt, RetryTime: timeOrNil(d.DueAt), DoneTime: timeOrNil(d.DoneAt),
+		Status: d.Status, Error: d.Error, QueueTime: api.NewTime(d.QueuedAt), RetryTime: timeOrNil(d.DueAt), DoneTime: timeOrNil(d.DoneAt),
 	}
 }
 
-func timeOrNil(t time.Time) *time.Time {
+func timeOrNil(t time.Time) *api.Time {
 	if t.IsZero() {
 		return nil
 	}
-	return &t
+	told := api.NewTime(t)
+	return &told
 }

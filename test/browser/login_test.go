@@ -16,7 +16,9 @@ import (
 
 type emptyInbox struct{}
 
-func (emptyInbox) List(context.Context, console.Query) ([]console.Entry, error) { return nil, nil }
+func (emptyInbox) List(context.Context, console.Query) (console.InboxPage, error) {
+	return console.InboxPage{}, nil
+}
 
 // TestLoginAtAProvider: the provider is another site, so a browser shows whether the
 // cookies come along where they should.

@@ -43,6 +43,7 @@ max-in-flight: 0
 max-connections: 0
 keep-messages: 1s
 keep-events: 1s
+keep-rollups: 1s
 signing-key-life: 1s
 drain-timeout: 0s
 trusted-proxies: [here]
@@ -54,7 +55,7 @@ trusted-proxies: [here]
 	said := p.stderr.String()
 	for _, what := range []string{
 		"database:", "keyset", "listen:", "admin-listen:", "admin-token:", "public-url:", "tls-cert", "max-in-flight:",
-		"max-connections:", "keep-messages:", "keep-events:", "signing-key-life:", "drain-timeout:", "trusted-proxies:",
+		"max-connections:", "keep-messages:", "keep-events:", "keep-rollups:", "signing-key-life:", "drain-timeout:", "trusted-proxies:",
 	} {
 		if !strings.Contains(said, what) {
 			t.Errorf("nothing is said about %s", what)

@@ -66,9 +66,11 @@ type Query struct {
 	Before store.MessageID
 }
 
-// Page is the JSON document of the inbox.
+// Page is a part of the inbox.
 type Page struct {
 	Messages []Entry `json:"messages"`
+	// Next, when not zero, is the Before of the next page.
+	Next store.MessageID `json:"-"`
 }
 
 // Entry is one message as the recipient would see it. Number and text are in
@@ -90,13 +92,13 @@ func (e Entry) Format(f fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer] with the id alone.
 func (e Entry) LogValue() slog.Value { return slog.StringValue(e.ID) }
 
-// List returns messages, newest first, never nil without an error. A message
+// List returns a page of messages, newest first; they are never nil without an error. A message
 // is there as soon as it was accepted, whether or not the delivery loop has
 // seen it, and never if it was not, or would not be, delivered. Those of a
 // phone that was erased are gone.
 //
 // It refuses a To that is no North American number with fault.InvalidPhone.
-func (v *View) List(ctx context.Context, q Query) ([]Entry, error) {
+func (v *View) List(ctx context.Context, q Query) (Page, error) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = DefaultLimit
@@ -105,36 +107,41 @@ func (v *View) List(ctx context.Context, q Query) ([]Entry, error) {
 	query := store.MessageQuery{Limit: limit, Before: q.Before}
 	clients, err := v.clients(ctx, &query)
 	if err != nil {
-		return nil, err
+		return Page{}, err
 	}
 	if q.To != "" {
 		if err := v.filter(&query, clients, q.To); err != nil {
-			return nil, err
+			return Page{}, err
 		}
 	}
-	entries := make([]Entry, 0, min(limit, DefaultLimit))
+	out := Page{Messages: make([]Entry, 0, min(limit, DefaultLimit))}
 	if len(clients) == 0 || (query.Phones != nil && len(query.Phones) == 0) {
-		return entries, nil
+		return out, nil
 	}
 	for range scanPages {
 		page, err := v.cfg.Messages(ctx, query)
 		if err != nil {
-			return nil, err
+			return Page{}, err
 		}
-		for _, m := range page.Messages {
+		for i, m := range page.Messages {
 			e, ok := v.entry(m, clients[m.Client])
 			if !ok {
 				continue
 			}
-			if entries = append(entries, e); len(entries) == limit {
-				return entries, nil
+			out.Messages = append(out.Messages, e)
+			if len(out.Messages) == limit {
+				if i+1 < len(page.Messages) || page.Next != (store.MessageID{}) {
+					out.Next = m.ID
+				}
+				return out, nil
 			}
 		}
-		if query.Before = page.Next; page.Next == (store.MessageID{}) {
+		query.Before, out.Next = page.Next, page.Next
+		if page.Next == (store.MessageID{}) {
 			break
 		}
 	}
-	return entries, nil
+	return out, nil
 }
 
 // clients returns those of the inbox by id and names them in the query.

@@ -109,11 +109,11 @@ func (w *world) view() *inbox.View {
 
 func list(t *testing.T, w *world, q inbox.Query) []inbox.Entry {
 	t.Helper()
-	entries, err := w.view().List(t.Context(), q)
+	page, err := w.view().List(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return entries
+	return page.Messages
 }
 
 func texts(entries []inbox.Entry) (out []string) {
@@ -216,6 +216,33 @@ func TestListNoInboxClient(t *testing.T) {
 	w.add("client-test", "+16502530000", nil)
 	if got := list(t, w, inbox.Query{To: "+16502530000"}); got == nil || len(got) != 0 || w.queries != 0 {
 		t.Errorf("got %d messages in %d queries, want none at all", len(got), w.queries)
+	}
+}
+
+func TestListPages(t *testing.T) {
+	w := newWorld(t)
+	for i := range 7 {
+		w.add("client-test", fmt.Sprintf("+1650253000%d", i), func(m *store.Message) {
+			if i%3 == 1 { // hidden
+				m.Status = store.MessageFailed
+			}
+		})
+	}
+	var got []string
+	var q inbox.Query
+	for q.Limit = 2; ; {
+		page, err := w.view().List(t.Context(), q)
+		if err != nil || len(page.Messages) > 2 {
+			t.Fatal(page, err)
+		}
+		got = append(got, texts(page.Messages)...)
+		if q.Before = page.Next; q.Before == (store.MessageID{}) {
+			break
+		}
+	}
+	want := []string{"+16502530006 100007", "+16502530005 100006", "+16502530003 100004", "+16502530002 100003", "+16502530000 100001"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -8,8 +8,13 @@ import (
 
 // Message is what outcomes and receipts change of a message.
 type Message struct {
-	ID     store.MessageID
-	Phone  store.PhoneID
+	ID    store.MessageID
+	Phone store.PhoneID
+	// Client is the engine's number of the client, and CreatedAt the time of acceptance.
+	Client    int64
+	CreatedAt time.Time
+	// Area is the number's area code, 0 while nobody has opened it.
+	Area   int
 	Claims int
 	Status store.MessageStatus
 	Error  string
@@ -17,12 +22,15 @@ type Message struct {
 	// and one that has a check is sent or unknown; never both.
 	Due, Check, Leased time.Time
 	Expires            time.Time
-	// Route and Ref are to be written when Route is not empty.
-	Route, Ref string
-	Verified   bool
+	// Route and Ref are to be written when Route is not empty; Stored is the route that
+	// is written.
+	Route, Ref, Stored string
+	Verified           bool
 	// Latest numbers the newest dispatch that a carrier took, or may have taken;
 	// 0 for none. Only its receipts tell that the message failed.
 	Latest int
+	// Earlier is Latest before the outcome that is being recorded.
+	Earlier int
 }
 
 // Taken tells whether a carrier took, or may have taken, the message.
@@ -45,6 +53,9 @@ func (m *Message) become(status store.MessageStatus, reason string) {
 func (m *Message) Settle(now time.Time, o *store.Outcome) {
 	m.Leased = time.Time{}
 	m.Route, m.Ref = o.Route, o.CarrierRef
+	if o.Area != 0 {
+		m.Area = o.Area
+	}
 	if m.Status == store.MessageDelivered {
 		return
 	}

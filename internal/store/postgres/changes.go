@@ -32,6 +32,7 @@ type changes struct {
 	addEarly      []store.Receipt
 	dropEarly     []reference
 	optedOut      []store.PhoneID
+	figures       intent.Figures
 }
 
 type (
@@ -113,8 +114,10 @@ func (ch *changes) lockMessages(t *tx, ids []store.MessageID) {
 		m.Due, m.Check, m.Leased = c.time(5), c.time(6), c.time(7)
 		m.Expires = c.time(8)
 		m.Verified = c.bool(9)
+		m.Client, m.CreatedAt, m.Area, m.Stored = c.int(10), c.time(11), int(c.int(12)), c.text(13)
 		ch.messages[m.ID] = m
-	}, `SELECT message_id, phone_id, claims, status, error, due_at, check_at, leased_until, expires_at, verified_at <> 0
+	}, `SELECT message_id, phone_id, claims, status, error, due_at, check_at, leased_until, expires_at, verified_at <> 0,
+			client_no, created_at, area, route
 		FROM messages WHERE `+theseMessages+` ORDER BY message_id FOR NO KEY UPDATE`, all, lowest, highest)
 }
 

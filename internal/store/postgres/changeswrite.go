@@ -12,6 +12,7 @@ func (ch *changes) write(t *tx) {
 	ch.writeDispatches(t)
 	ch.writeReceipts(t)
 	ch.writeEarly(t)
+	t.writeFigures(ch.figures)
 	if len(ch.optedOut) > 0 {
 		phones, _, _ := span(ch.optedOut)
 		// The first time stands.
@@ -24,7 +25,7 @@ func (ch *changes) write(t *tx) {
 func (ch *changes) writeMessages(t *tx) {
 	var (
 		ids                 []store.MessageID
-		statuses            []int16
+		statuses, areas     []int16
 		errors, routes      []string
 		refs                []string
 		dues, checks, lease []int64
@@ -35,7 +36,7 @@ func (ch *changes) writeMessages(t *tx) {
 			continue
 		}
 		ids = append(ids, id)
-		statuses = append(statuses, int16(m.Status))
+		statuses, areas = append(statuses, int16(m.Status)), append(areas, int16(m.Area))
 		errors = append(errors, storable(m.Error))
 		routes, refs = append(routes, storable(m.Route)), append(refs, storable(m.Ref))
 		dues, checks, lease = append(dues, micros(m.Due)), append(checks, micros(m.Check)), append(lease, micros(m.Leased))
@@ -45,12 +46,12 @@ func (ch *changes) writeMessages(t *tx) {
 	}
 	all, _, _ := span(ids) // in order already
 	t.exec(`UPDATE messages m SET status = u.status, error = u.error, due_at = NULLIF(u.due, 0), check_at = NULLIF(u.check_at, 0),
-			leased_until = u.leased, updated_at = $9, route = CASE u.route WHEN '' THEN m.route ELSE u.route END,
+			leased_until = u.leased, updated_at = $9, area = u.area, route = CASE u.route WHEN '' THEN m.route ELSE u.route END,
 			carrier_ref = CASE u.route WHEN '' THEN m.carrier_ref ELSE u.ref END
-		FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
-			AS u(message_id, status, error, due, check_at, leased, route, ref)
+		FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $10::smallint[])
+			AS u(message_id, status, error, due, check_at, leased, route, ref, area)
 		WHERE m.message_id = u.message_id`,
-		all, statuses, errors, dues, checks, lease, routes, refs, micros(ch.now))
+		all, statuses, errors, dues, checks, lease, routes, refs, micros(ch.now), areas)
 }
 
 func (ch *changes) writeDispatches(t *tx) {

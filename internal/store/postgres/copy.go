@@ -44,10 +44,10 @@ func (s *Store) CopyMessages(ctx context.Context, after store.MessageID, limit i
 				KeyVersion: uint32(c.int(5)), Digits: int(c.int(6)),
 				Status: store.MessageStatus(c.int(7)), Claims: int(c.int(8)),
 				CreatedAt: c.time(9), ExpiresAt: c.time(10), UpdatedAt: c.time(11), VerifiedAt: c.time(12),
-				Route: c.text(13), CarrierRef: c.text(14), Error: c.text(15), Locale: c.text(16),
+				Route: c.text(13), CarrierRef: c.text(14), Error: c.text(15), Locale: c.text(16), Area: int(c.int(17)),
 			})
 		}, `SELECT m.message_id, COALESCE(c.client_id, ''), m.phone_id, m.previous, m.challenge_id, m.key_version, m.digits, m.status,
-				m.claims, m.created_at, m.expires_at, m.updated_at, m.verified_at, m.route, m.carrier_ref, m.error, m.locale
+				m.claims, m.created_at, m.expires_at, m.updated_at, m.verified_at, m.route, m.carrier_ref, m.error, m.locale, m.area
 			FROM messages m LEFT JOIN clients c ON c.client_no = m.client_no WHERE m.message_id > $1 ORDER BY m.message_id LIMIT $2`,
 			[16]byte(after), limit)
 		if err := t.flush(); err != nil || len(out) == 0 {
@@ -228,10 +228,10 @@ func (s *Store) TakeMessages(ctx context.Context, put []store.MessageRow, drop [
 func (t *tx) takeMessage(m *store.MessageRow, client int64) {
 	id := [16]byte(m.ID)
 	t.exec(`INSERT INTO messages (message_id, client_no, phone_id, previous, challenge_id, key_version, digits, status, claims,
-			created_at, expires_at, updated_at, verified_at, route, carrier_ref, error, locale)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+			created_at, expires_at, updated_at, verified_at, route, carrier_ref, error, locale, area)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		id, client, [16]byte(m.Phone), knownID(m.Previous), [16]byte(m.Challenge), int64(m.KeyVersion), m.Digits, int16(m.Status), m.Claims,
-		micros(m.CreatedAt), micros(m.ExpiresAt), micros(m.UpdatedAt), micros(m.VerifiedAt), m.Route, m.CarrierRef, m.Error, m.Locale)
+		micros(m.CreatedAt), micros(m.ExpiresAt), micros(m.UpdatedAt), micros(m.VerifiedAt), m.Route, m.CarrierRef, m.Error, m.Locale, int16(m.Area))
 	for i := range m.Dispatches {
 		d := &m.Dispatches[i]
 		t.exec(`INSERT INTO dispatches (message_id, n, at, claim, route, decision, status, carrier_ref, error, segments, price_micros)

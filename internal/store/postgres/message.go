@@ -13,10 +13,10 @@ import (
 
 // messageColumns goes with scanMessage. Statements name the message m.
 const messageColumns = `m.message_id, c.client_id, m.phone_id, p.sealed, m.challenge_id, m.key_version, m.digits, m.status, m.claims,
-	m.created_at, m.expires_at, m.updated_at, m.route, m.carrier_ref, m.error, m.locale, m.verified_at, p.opted_out_at`
+	m.created_at, m.expires_at, m.updated_at, m.route, m.carrier_ref, m.error, m.locale, m.verified_at, p.opted_out_at, m.area`
 
 // messageColumnCount is how many messageColumns are.
-const messageColumnCount = 18
+const messageColumnCount = 19
 
 // messageJoins brings the tables that messageColumns names beside m. All messages
 // have a client; LEFT makes their plan begin with the messages.
@@ -64,6 +64,7 @@ func scanMessage(c row) store.Message {
 		Locale:     c.text(15),
 		VerifiedAt: c.time(16),
 		OptedOut:   c.int(17) != 0,
+		Area:       int(c.int(18)),
 	}
 }
 

@@ -32,7 +32,8 @@ func TestMigratePhone(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	script(`DROP TABLE webhooks, webhook_deliveries`) // of later releases
+	script(`DROP TABLE webhooks, webhook_deliveries, rollups, rollup_events`) // of later releases
+	script(`ALTER TABLE messages DROP COLUMN area`)
 	script(`ALTER TABLE phones DROP COLUMN lanes, DROP COLUMN devices`)
 	script(`UPDATE codeword_schema SET version = 2`)
 	phone, code := store.PhoneID(randomID()), store.ChallengeID{15: 0x0f}

@@ -65,8 +65,10 @@ func (ch *changes) record(o *store.Outcome) (taken bool) {
 	if m == nil || !m.Holds(o) {
 		return false
 	}
+	before := m.Status
 	m.Settle(ch.now, o)
 	ch.history(m, o)
+	ch.figures.Outcome(ch.now, &m.Message, before, o)
 	if o.OptOut {
 		ch.optOut(m.Phone)
 	}
@@ -76,7 +78,8 @@ func (ch *changes) record(o *store.Outcome) (taken bool) {
 
 // history adds the outcome's dispatches, with the receipts that overtook them.
 func (ch *changes) history(m *messageRow, o *store.Outcome) {
-	before, first := m.Latest, m.last+1
+	m.Earlier = m.Latest
+	first := m.last + 1
 	for i := range o.Dispatches {
 		if intent.Taken(o.Dispatches[i].Status) {
 			m.Latest = first + i
@@ -89,7 +92,7 @@ func (ch *changes) history(m *messageRow, o *store.Outcome) {
 		ch.addDispatches = append(ch.addDispatches, newDispatch{key, d})
 		ch.applyEarly(m, key, referenceOf(d))
 	}
-	if before == 0 || m.Latest != before {
+	if m.Earlier == 0 || m.Latest != m.Earlier {
 		return
 	}
 	// The outcome of a claim that dispatched nothing has set the status anew; what
@@ -113,6 +116,7 @@ func (ch *changes) applyEarly(m *messageRow, key dispatchKey, of reference) {
 			ch.optOut(m.Phone)
 		}
 		m.Apply(ch.now, key.n, r)
+		ch.figures.Overtook(&m.Message, of.route, r)
 	}
 	delete(ch.early, of)
 	ch.dropEarly = append(ch.dropEarly, of)

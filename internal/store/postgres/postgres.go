@@ -157,6 +157,8 @@ func configure(c *pgx.ConnConfig, timeout time.Duration) {
 		"enable_seqscan":   "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
 		"enable_bitmapscan": "off", "enable_material": "off",
 		"jit": "off",
+		// To start workers takes longer than any of them.
+		"max_parallel_workers_per_gather": "0",
 		// Each statement sees what was committed before it: who has waited for a lock
 		// has to see what its holder wrote.
 		"default_transaction_isolation": "read committed",

@@ -87,7 +87,10 @@ func (ch *changes) receive(found map[reference]dispatchKey, r *store.Receipt) (o
 		ch.optOut(m.Phone)
 	}
 	out.Phone = m.Phone
-	if out.Effect = m.Apply(ch.now, key.n, r); out.Effect != store.ReceiptNoted {
+	before := m.Status
+	out.Effect = m.Apply(ch.now, key.n, r)
+	ch.figures.Receipt(ch.now, &m.Message, before, r)
+	if out.Effect != store.ReceiptNoted {
 		m.dirty = true
 	}
 	return out

@@ -160,6 +160,14 @@ var sweepTables = [...]sweepTable{
 		oldest: (*store.Sweep).OldestWebhook,
 		with:   []string{`DELETE FROM webhook_deliveries WHERE event_id = ANY($1)`},
 	},
+	{
+		keys: numberKey,
+		scan: `SELECT rollup_no, ` + pastRollup + ` FROM rollups
+			WHERE rollup_no > $1 ORDER BY rollup_no LIMIT $4`,
+		remove: `DELETE FROM rollups WHERE rollup_no IN (SELECT rollup_no FROM rollups
+			WHERE rollup_no = ANY($1) AND ` + pastRollup + ` FOR UPDATE SKIP LOCKED) RETURNING rollup_no`,
+		oldest: (*store.Sweep).OldestRollup,
+	},
 }
 
 // oldestMessage is when the oldest message was accepted that is still kept.
@@ -175,6 +183,9 @@ const (
 	forgettable = `(last_send_at <= $3 OR octet_length(sealed) = 0 AND last_send_at <= ` + uncounted + `)
 		AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= $2`
 	countless = `last_send_at <= ` + uncounted + ` AND (day_log IS NOT NULL OR failure_log IS NOT NULL OR lanes IS NOT NULL)`
+	// pastRollup tells which roll-ups have passed: store.KeepHourly, in microseconds, is
+	// for those of hours.
+	pastRollup = `(start_at < $3 OR hours = 1 AND start_at < $2::bigint - 3888000000000)`
 	// earlyKept is how long, in microseconds, a receipt waits for its outcome: a day.
 	earlyKept = "86400000000"
 )

@@ -64,6 +64,9 @@ type Ledger interface {
 	AppendEvents(ctx context.Context, events []store.Event) error
 	Events(ctx context.Context, in store.EventQuery) ([]store.Event, error)
 
+	FoldRollups(ctx context.Context, limit int) (int, error)
+	Rollups(ctx context.Context, in store.RollupQuery) ([]store.Rollup, error)
+
 	QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error
 	ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error)
 	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error

@@ -48,7 +48,7 @@ func (s *Store) CopyMessages(ctx context.Context, after store.MessageID, limit i
 	err = s.snapshot(ctx, func(conn *sqlite.Conn) error {
 		out = nil
 		err := prepare(conn, `SELECT m.message_id, COALESCE(c.client_id, ''), m.phone_id, m.previous, m.challenge_id, m.key_version, m.digits, m.status,
-				m.claims, m.created_at, m.expires_at, m.updated_at, m.verified_at, m.route, m.carrier_ref, m.error, m.locale
+				m.claims, m.created_at, m.expires_at, m.updated_at, m.verified_at, m.route, m.carrier_ref, m.error, m.locale, m.area
 			FROM messages m LEFT JOIN clients c ON c.client_no = m.client_no WHERE m.message_id > ? ORDER BY m.message_id LIMIT ?`).
 			blob(after[:]).int(int64(limit)).each(func(st *sqlite.Stmt) {
 			out = append(out, store.MessageRow{
@@ -56,7 +56,7 @@ func (s *Store) CopyMessages(ctx context.Context, after store.MessageID, limit i
 				Challenge: columnID(st, 4), KeyVersion: uint32(st.ColumnInt64(5)), Digits: st.ColumnInt(6),
 				Status: store.MessageStatus(st.ColumnInt64(7)), Claims: st.ColumnInt(8),
 				CreatedAt: columnTime(st, 9), ExpiresAt: columnTime(st, 10), UpdatedAt: columnTime(st, 11), VerifiedAt: columnTime(st, 12),
-				Route: st.ColumnText(13), CarrierRef: st.ColumnText(14), Error: st.ColumnText(15), Locale: st.ColumnText(16),
+				Route: st.ColumnText(13), CarrierRef: st.ColumnText(14), Error: st.ColumnText(15), Locale: st.ColumnText(16), Area: st.ColumnInt(17),
 			})
 		})
 		if err != nil || len(out) == 0 {
@@ -273,10 +273,11 @@ func (t *tx) takeMessage(m *store.MessageRow) error {
 		return err
 	}
 	err = prepare(t.conn, `INSERT INTO messages (message_id, client_no, phone_id, previous, challenge_id, key_version, digits, status, claims,
-			created_at, expires_at, updated_at, verified_at, route, carrier_ref, error, locale) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+			created_at, expires_at, updated_at, verified_at, route, carrier_ref, error, locale, area)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
 		blob(m.ID[:]).int(no).blob(m.Phone[:]).idOrNull(m.Previous).blob(m.Challenge[:]).int(int64(m.KeyVersion)).int(int64(m.Digits)).
 		int(int64(m.Status)).int(int64(m.Claims)).time(m.CreatedAt).time(m.ExpiresAt).time(m.UpdatedAt).time(m.VerifiedAt).
-		text(m.Route).text(m.CarrierRef).text(m.Error).text(m.Locale).exec()
+		text(m.Route).text(m.CarrierRef).text(m.Error).text(m.Locale).int(int64(m.Area)).exec()
 	if err != nil {
 		return err
 	}

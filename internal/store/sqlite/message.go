@@ -12,10 +12,10 @@ import (
 
 // messageColumns goes with scanMessage.
 const messageColumns = `m.message_id, c.client_id, m.phone_id, p.sealed, m.challenge_id, m.key_version, m.digits, m.status, m.claims,
-	m.created_at, m.expires_at, m.updated_at, m.route, m.carrier_ref, m.error, m.locale, m.verified_at, p.opted_out_at`
+	m.created_at, m.expires_at, m.updated_at, m.route, m.carrier_ref, m.error, m.locale, m.verified_at, p.opted_out_at, m.area`
 
 // messageColumnCount is how many messageColumns are.
-const messageColumnCount = 18
+const messageColumnCount = 19
 
 // messageJoins brings the tables that messageColumns names beside "messages m".
 const messageJoins = ` JOIN clients c USING (client_no) LEFT JOIN phones p ON p.phone_id = m.phone_id `
@@ -40,6 +40,7 @@ func scanMessage(s *sqlite.Stmt) store.Message {
 		Locale:     s.ColumnText(15),
 		VerifiedAt: columnTime(s, 16),
 		OptedOut:   s.ColumnInt64(17) != 0,
+		Area:       s.ColumnInt(18),
 	}
 }
 

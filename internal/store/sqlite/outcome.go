@@ -13,7 +13,8 @@ import (
 // stateOf reads the state of a message.
 func (t *tx) stateOf(id store.MessageID) (m intent.Message, found bool, err error) {
 	m.ID = id
-	found, err = prepare(t.conn, `SELECT phone_id, claims, status, error, due_at, check_at, leased_until, expires_at, verified_at <> 0
+	found, err = prepare(t.conn, `SELECT phone_id, claims, status, error, due_at, check_at, leased_until, expires_at, verified_at <> 0,
+			client_no, created_at, area, route
 		FROM messages WHERE message_id = ?`).blob(id[:]).
 		one(func(st *sqlite.Stmt) {
 			m.Phone = columnID(st, 0)
@@ -23,15 +24,17 @@ func (t *tx) stateOf(id store.MessageID) (m intent.Message, found bool, err erro
 			m.Due, m.Check, m.Leased = columnTime(st, 4), columnTime(st, 5), columnTime(st, 6)
 			m.Expires = columnTime(st, 7)
 			m.Verified = st.ColumnBool(8)
+			m.Client, m.CreatedAt = st.ColumnInt64(9), columnTime(st, 10)
+			m.Area, m.Stored = st.ColumnInt(11), st.ColumnText(12)
 		})
 	return m, found, err
 }
 
 // save writes the state back.
 func (t *tx) save(now time.Time, m *intent.Message) error {
-	q := prepare(t.conn, `UPDATE messages SET status = ?, error = ?, due_at = ?, check_at = ?, leased_until = ?, updated_at = ?,
+	q := prepare(t.conn, `UPDATE messages SET status = ?, error = ?, due_at = ?, check_at = ?, leased_until = ?, updated_at = ?, area = ?,
 		route = COALESCE(?, route), carrier_ref = COALESCE(?, carrier_ref) WHERE message_id = ?`).
-		int(int64(m.Status)).text(m.Error).timeOrNull(m.Due).timeOrNull(m.Check).time(m.Leased).time(now)
+		int(int64(m.Status)).text(m.Error).timeOrNull(m.Due).timeOrNull(m.Check).time(m.Leased).time(now).int(int64(m.Area))
 	if m.Route != "" {
 		q = q.text(m.Route).text(m.Ref)
 	} else {
@@ -65,10 +68,12 @@ func (t *tx) record(now time.Time, o *store.Outcome) (taken bool, err error) {
 	if err != nil || !found || !m.Holds(o) {
 		return false, err
 	}
+	before := m.Status
 	m.Settle(now, o)
 	if err := t.history(now, &m, o); err != nil {
 		return false, err
 	}
+	t.figures.Outcome(now, &m, before, o)
 	if o.OptOut {
 		if err := t.optOut(now, m.Phone); err != nil {
 			return false, err
@@ -88,7 +93,7 @@ func (t *tx) history(now time.Time, m *intent.Message, o *store.Outcome) error {
 			return err
 		}
 	}
-	before := m.Latest
+	m.Earlier = m.Latest
 	for i := range o.Dispatches {
 		if intent.Taken(o.Dispatches[i].Status) {
 			m.Latest = last + i + 1
@@ -103,7 +108,7 @@ func (t *tx) history(now time.Time, m *intent.Message, o *store.Outcome) error {
 			return err
 		}
 	}
-	if before == 0 || m.Latest != before {
+	if m.Earlier == 0 || m.Latest != m.Earlier {
 		return nil
 	}
 	// What came while the message was claimed still holds.

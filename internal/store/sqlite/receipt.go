@@ -69,7 +69,10 @@ func (t *tx) receive(now time.Time, r *store.Receipt) (store.Applied, error) {
 			return out, err
 		}
 	}
-	if out.Effect = m.Apply(now, n, r); out.Effect == store.ReceiptNoted {
+	before := m.Status
+	out.Effect = m.Apply(now, n, r)
+	t.figures.Receipt(now, &m, before, r)
+	if out.Effect == store.ReceiptNoted {
 		return out, nil
 	}
 	return out, t.save(now, &m)
@@ -120,6 +123,7 @@ func (t *tx) applyEarly(now time.Time, m *intent.Message, d *store.Dispatch, n i
 			}
 		}
 		m.Apply(now, n, r)
+		t.figures.Overtook(m, d.Route, r)
 	}
 	return prepare(t.conn, `DELETE FROM early_receipts WHERE carrier_ref = ? AND route = ?`).
 		text(d.CarrierRef).text(d.Route).exec()

@@ -81,6 +81,7 @@ type Store struct {
 	nReader int
 	check   *checkpointer
 	sweep   sweeper
+	folding sync.Mutex
 
 	clientNos sync.Map // client id -> int64, never changes once known
 	closing   sync.Once

@@ -110,6 +110,12 @@ var sweepTables = [...]sweepTable{
 		oldest: (*store.Sweep).OldestWebhook,
 		with:   []string{`DELETE FROM webhook_deliveries WHERE event_id = ?`},
 	},
+	{
+		scan: `SELECT CAST(rollup_no AS BLOB), ` + pastRollup + ` FROM rollups
+			WHERE rollup_no > CAST(?1 AS INTEGER) ORDER BY rollup_no LIMIT ?4`,
+		remove: `DELETE FROM rollups WHERE rollup_no = CAST(?1 AS INTEGER) AND ` + pastRollup,
+		oldest: (*store.Sweep).OldestRollup,
+	},
 }
 
 // oldestMessage is when the oldest message was accepted that is still kept.
@@ -126,6 +132,10 @@ const (
 		AND user_id IS NULL AND opted_out_at = 0 AND blocked_until <= ?2`
 	countless = `last_send_at <= ` + uncounted + ` AND (day_log IS NOT NULL OR failure_log IS NOT NULL OR lanes IS NOT NULL)`
 )
+
+// pastRollup tells which roll-ups have passed: store.KeepHourly, in microseconds, is for
+// those of hours.
+const pastRollup = `(start_at < ?3 OR hours = 1 AND start_at < ?2 - 3888000000000)`
 
 // earlyKept is how long, in microseconds, a receipt waits for its outcome: a day.
 const earlyKept = "86400000000"

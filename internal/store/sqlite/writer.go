@@ -9,12 +9,15 @@ import (
 
 	"codeword/internal/fault"
 	"codeword/internal/store/group"
+	"codeword/internal/store/intent"
 )
 
 // tx is what an operation sees of the open transaction.
 type tx struct {
 	conn   *sqlite.Conn
 	limits *limitCache
+	// figures are what the operations so far have caused for the roll-ups.
+	figures intent.Figures
 }
 
 // operation is one intent. It may be run twice (a group that failed is run
@@ -106,6 +109,7 @@ func (w *writer) transaction(ops []operation, results []error) (err error) {
 			err = w.failed(err)
 		}
 	}()
+	w.tx.figures = w.tx.figures[:0]
 	for i, run := range ops {
 		results[i] = run(&w.tx)
 		if results[i] == nil {
@@ -116,6 +120,9 @@ func (w *writer) transaction(ops []operation, results []error) (err error) {
 		}
 	}
 	if err := w.tx.limits.flush(w.tx.conn); err != nil {
+		return err
+	}
+	if err := w.tx.writeFigures(); err != nil {
 		return err
 	}
 	return prepare(w.tx.conn, "COMMIT").exec()

@@ -143,6 +143,14 @@ func (s *spread) Events(ctx context.Context, q store.EventQuery) ([]store.Event,
 	return s.next().Events(ctx, q)
 }
 
+func (s *spread) FoldRollups(ctx context.Context, limit int) (int, error) {
+	return s.next().FoldRollups(ctx, limit)
+}
+
+func (s *spread) Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error) {
+	return s.next().Rollups(ctx, q)
+}
+
 func (s *spread) QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error {
 	return s.next().QueueWebhooks(ctx, webhooks)
 }

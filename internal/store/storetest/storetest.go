@@ -79,6 +79,11 @@ type (
 		AppendEvents(ctx context.Context, events []store.Event) error
 		Events(ctx context.Context, q store.EventQuery) ([]store.Event, error)
 	}
+	// Rollups are what was counted of messages.
+	Rollups interface {
+		FoldRollups(ctx context.Context, limit int) (folded int, err error)
+		Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error)
+	}
 	// Webhooks is what package webhook needs.
 	Webhooks interface {
 		QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error
@@ -106,6 +111,7 @@ type (
 		Log
 		Notes
 		Records
+		Rollups
 		Webhooks
 		Upkeep
 	}
@@ -167,6 +173,7 @@ func Run(t *testing.T, e Engine) {
 		{"line fact", lineFactChecks()},
 		{"document", documentChecks()},
 		{"event", eventChecks()},
+		{"rollup", rollupChecks()},
 		{"webhook", webhookChecks()},
 		{"sweep", sweepChecks()},
 		{"reopen", reopenChecks()},

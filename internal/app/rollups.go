@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"codeword/internal/store"
+)
+
+// rollupStore is the store's part of what is counted of messages.
+type rollupStore interface {
+	// FoldRollups adds up to limit entries of what operations have caused, each once,
+	// and tells how many those were.
+	FoldRollups(ctx context.Context, limit int) (int, error)
+	Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error)
+}
+
+const (
+	// foldEvery is how far the overview may be behind.
+	foldEvery = 10 * time.Second
+	// foldSlice bounds how many entries are added up at once: each is of one commit.
+	foldSlice = 5000
+)
+
+// fold adds up what has happened to messages, until ctx ends. What could not be added
+// up stays where it is, for the next time.
+func (n *node) fold(ctx context.Context) {
+	timer := time.NewTimer(foldEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		pause := foldEvery
+		folded, err := n.store.FoldRollups(ctx, foldSlice)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			n.log.WarnContext(ctx, "what happened to messages was not added up; it will be", "error", err)
+		case folded == foldSlice:
+			pause = 0
+		}
+		timer.Reset(pause)
+	}
+}
+
+// foldAll adds up what is there.
+func foldAll(ctx context.Context, s rollupStore) error {
+	for {
+		folded, err := s.FoldRollups(ctx, foldSlice)
+		if err != nil || folded < foldSlice {
+			return err
+		}
+	}
+}

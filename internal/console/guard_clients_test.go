@@ -1,0 +1,39 @@
+package console_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestGuardSafeLists: what is never held back is shown by client, numbers masked, and
+// what is only watched stands beside what is held back.
+func TestGuardSafeLists(t *testing.T) {
+	w := newWhole(t)
+	var many []string
+	for i := range 30 {
+		many = append(many, fmt.Sprintf("%q", fmt.Sprintf("+120655501%02d", i)))
+	}
+	id := w.client("shop", `{"safeNumbers": [`+strings.Join(many, ",")+`, "+1312555", "+14155550"], "safeAddresses": ["192.0.2.0/24", "2001:db8::1"]}`)
+	w.client("plain", "")
+	w.guard.holds = append(w.guard.holds, hold(id+"/block/1", id, "block", "+1650218", "enforce"), hold(id+"/block/2", id, "block", "+1650219", "shadow"),
+		hold(id+"/alarm", id, "client", "", "shadow"))
+	got := w.get("/guard")
+	w.checkPage("/guard", got, true)
+	for _, want := range []string{
+		"numbers: 20 and 10 more", "…0100", "exchanges: 1", "1312555", "blocks: 1", "14155550", "addresses: 2", "192.0.2.0/24", "2001:db8::1", `href="/clients/` + id + `#guard"`,
+		`data-label="Held back">1<`, `data-label="Only watched">1<`, "evidence 40.0", "surprise 30.0", "nothing",
+	} {
+		if !strings.Contains(got.body, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(got.body, "20655501") {
+		t.Error("a whole number is shown")
+	}
+	_, after, _ := strings.Cut(got.body, `<h2 id="holds">`)
+	held, watched, _ := strings.Cut(after, `<h2 id="watched">`)
+	if !strings.Contains(held, "1650218") || strings.Contains(held, "1650219") || !strings.Contains(watched, "1650219") {
+		t.Error("what is held back and what is watched are mixed up")
+	}
+}
