@@ -101,3 +101,20 @@ func TestARequiredAddressIsVerified(t *testing.T) {
 		}
 	}
 }
+
+// TestTheLongestWayBack: what a link may have, a browser's cookie can hold.
+func TestTheLongestWayBack(t *testing.T) {
+	for _, c := range []string{"&", "<", "'"} {
+		s := newSSO(t, nil)
+		next := "/messages?" + strings.Repeat(c, 1000)
+		begun := s.do(s.browser, "GET", "/login/oidc?next="+url.QueryEscape(next), nil)
+		for _, cookie := range begun.header.Values("Set-Cookie") {
+			if name, _, _ := strings.Cut(cookie, ";"); len(name) > 4096 { // RFC 6265bis section 5.6
+				t.Errorf("%q: a cookie of %d bytes", c, len(name))
+			}
+		}
+		if got := s.do(s.browser, "GET", s.begin(s.browser, next), nil); got.status != 200 {
+			t.Errorf("%q: %d", c, got.status)
+		}
+	}
+}
