@@ -238,24 +238,42 @@ func (t *Tab) Visit(url string) {
 // Eval returns the value of an expression in the page, or of the promise that it is.
 func Eval[T any](t *Tab, expression string) T {
 	t.tb.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, limit)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	v, err := eval[T](t, expression)
 	if err != nil {
 		t.tb.Fatalf("browser: %.200s: %v", expression, err)
 	}
 	return v
 }
 
+func eval[T any](t *Tab, expression string) (T, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, limit)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
 // Await waits until an expression is true. It asks from outside, since the pages'
-// policies allow no script made of text.
+// policies allow no script made of text. An answer that is lost since the page gives way
+// to the next one is none.
 func (t *Tab) Await(condition string) {
 	t.tb.Helper()
-	for deadline := time.Now().Add(limit); !Eval[bool](t, "!!("+condition+")"); time.Sleep(pollEvery) {
-		if time.Now().After(deadline) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(pollEvery) {
+		holds, err := eval[bool](t, "!!("+condition+")")
+		switch {
+		case holds:
+			return
+		case err != nil && !leaving(err):
+			t.tb.Fatalf("browser: %.200s: %v", condition, err)
+		case time.Now().After(deadline):
 			t.tb.Fatalf("browser: never true: %s; the page says:\n%s", condition, Eval[string](t, "document.body.innerText.slice(0, 800)"))
 		}
 	}
+}
+
+// leaving tells whether the browser could not answer for it was between two pages.
+func leaving(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "navigated or closed") || strings.Contains(text, "context was destroyed") ||
+		strings.Contains(text, "Cannot find context") || strings.Contains(text, "Cannot find default execution context")
 }
 
 // Text returns what is visible of the element with an id, "" if nothing is.

@@ -99,7 +99,7 @@ func (m mall) past(t *testing.T, clients []string) {
 	}
 	var fold rollup.Fold
 	now := time.Now().UTC().Truncate(time.Hour)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // for a picture
+	random := rand.New(rand.NewPCG(1, 2))
 	for hour := now.Add(-8 * 24 * time.Hour); hour.Before(now); hour = hour.Add(time.Hour) {
 		day := 1 - math.Cos(2*math.Pi*float64(hour.Hour()-10)/24) // most at 22:00 UTC
 		if now.Sub(hour) > 7*24*time.Hour {

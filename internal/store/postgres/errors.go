@@ -38,6 +38,13 @@ func worthRepeating(err error) bool {
 	}
 }
 
+// isAboutValues tells whether the server complained of a value: a data exception, a
+// violated constraint, or more than fits (SQLSTATE classes 22, 23 and 54).
+func isAboutValues(err error) bool {
+	c := code(err)
+	return len(c) == 5 && (c[:2] == "22" || c[:2] == "23" || c[:2] == "54")
+}
+
 // code is the SQLSTATE of an answer of the server; empty for every other error.
 func code(err error) string {
 	var pe *pgconn.PgError

@@ -28,24 +28,24 @@ func randomID() (id [16]byte) {
 }
 
 // node opens a store, one more on the same database when it was opened before.
-func node(t *testing.T, url string) *postgres.Store {
-	t.Helper()
-	s := open(t, postgres.Config{URL: url})
-	t.Cleanup(func() { _ = s.Close() })
+func node(tb testing.TB, url string) *postgres.Store {
+	tb.Helper()
+	s := open(tb, postgres.Config{URL: url})
+	tb.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
 // newLog opens a store on a new database, with a client and partitions.
-func newLog(t *testing.T) (s *postgres.Store, url string) {
-	t.Helper()
-	url = database(t)
-	s = node(t, url)
-	if err := s.CreateClient(t.Context(), store.Client{ID: logClient, Name: logClient, Settings: []byte("{}"), CreatedAt: moment(0)}); err != nil {
-		t.Fatal(err)
+func newLog(tb testing.TB) (s *postgres.Store, url string) {
+	tb.Helper()
+	url = database(tb)
+	s = node(tb, url)
+	if err := s.CreateClient(tb.Context(), store.Client{ID: logClient, Name: logClient, Settings: []byte("{}"), CreatedAt: moment(0)}); err != nil {
+		tb.Fatal(err)
 	}
 	for _, now := range []time.Time{moment(-3 * 24 * time.Hour), moment(0)} {
-		if err := s.KeepPartitions(t.Context(), now, 30*24*time.Hour); err != nil {
-			t.Fatal(err)
+		if err := s.KeepPartitions(tb.Context(), now, 30*24*time.Hour); err != nil {
+			tb.Fatal(err)
 		}
 	}
 	return s, url
@@ -88,15 +88,15 @@ func sendTo(phone store.PhoneID, at time.Time) store.Start {
 }
 
 // fillQueue sends to n new phones, a microsecond apart.
-func fillQueue(t *testing.T, s *postgres.Store, n int) {
-	t.Helper()
+func fillQueue(tb testing.TB, s *postgres.Store, n int) {
+	tb.Helper()
 	const callers = 50
 	var all sync.WaitGroup
 	for i := range callers {
 		all.Go(func() {
 			for j := i; j < n; j += callers {
 				if _, err := s.StartChallenge(context.Background(), sendTo(randomID(), moment(-time.Duration(j)*time.Microsecond))); err != nil {
-					t.Error(err)
+					tb.Error(err)
 					return
 				}
 			}
@@ -105,11 +105,11 @@ func fillQueue(t *testing.T, s *postgres.Store, n int) {
 	all.Wait()
 }
 
-func claimFrom(t *testing.T, s *postgres.Store, now time.Time, limit int) []store.Message {
-	t.Helper()
+func claimFrom(tb testing.TB, s *postgres.Store, now time.Time, limit int) []store.Message {
+	tb.Helper()
 	got, err := s.ClaimMessages(context.Background(), store.Claim{Now: now, Lease: time.Minute, Limit: limit})
 	if err != nil {
-		t.Error(err)
+		tb.Error(err)
 	}
 	return got
 }

@@ -100,6 +100,7 @@ type Store struct {
 	pool       *pgxpool.Pool
 	queue      *group.Queue[op]
 	reads      *group.Queue[*factsRead]
+	receipts   *group.Queue[*receiptCall]
 	committers []*committer
 	sweep      sweeper
 	announcer  *announcer
@@ -141,6 +142,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.reads = group.New[*factsRead](group.Config{Engine: engine, Queue: cfg.Queue, Max: cfg.MaxGroup})
 	for range readers {
 		s.reads.Start(s.readFacts, nil)
+	}
+	s.receipts = group.New[*receiptCall](group.Config{Engine: engine, Queue: cfg.Queue, Max: cfg.MaxGroup})
+	for range receiptGroups {
+		s.receipts.Start(s.applyGroup, nil)
 	}
 	return s, nil
 }
@@ -205,6 +210,7 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.queue.Close()
 		s.reads.Close()
+		s.receipts.Close()
 		for _, c := range s.committers {
 			c.hangUp()
 		}

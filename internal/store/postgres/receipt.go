@@ -7,24 +7,64 @@ import (
 	"codeword/internal/store"
 )
 
+// receiptCall is what a caller of ApplyReceipts brings, on its way.
+type receiptCall struct {
+	now      time.Time
+	receipts []store.Receipt
+	refs     []reference
+	out      []store.Applied
+}
+
+// receiptGroups is how many groups of calls may be on their way at once.
+const receiptGroups = 2
+
 // ApplyReceipts stores receipts and lets them change their messages, all in one
 // durable operation. It tells what became of each, in their order. A receipt
-// belongs to the newest dispatch with its route and reference.
+// belongs to the newest dispatch with its route and reference. Calls that come at once
+// are one transaction, since most carriers report each message by itself.
 func (s *Store) ApplyReceipts(ctx context.Context, now time.Time, receipts []store.Receipt) ([]store.Applied, error) {
-	out := make([]store.Applied, len(receipts))
-	kept := make([]store.Receipt, len(receipts))
-	refs := make([]reference, len(receipts))
+	call := &receiptCall{now: now, out: make([]store.Applied, len(receipts)), receipts: make([]store.Receipt, len(receipts))}
 	for i, r := range receipts {
 		r.Route, r.CarrierRef, r.Error, r.ReceivedAt = storable(r.Route), storable(r.CarrierRef), storable(r.Error), now
-		kept[i], refs[i] = r, reference{r.Route, r.CarrierRef}
+		call.receipts[i], call.refs = r, append(call.refs, reference{r.Route, r.CarrierRef})
 	}
-	if refs = distinct(refs); len(refs) == 0 {
-		for i := range out {
-			out[i].Effect = store.ReceiptUnmatched // an empty reference never will be matched
+	if call.refs = distinct(call.refs); len(call.refs) == 0 {
+		for i := range call.out {
+			call.out[i].Effect = store.ReceiptUnmatched // an empty reference never will be matched
 		}
-		return out, s.usable()
+		return call.out, s.usable()
 	}
-	err := s.transact(ctx, func(t *tx) error {
+	if err := s.receipts.Do(ctx, call); err != nil {
+		return nil, err
+	}
+	return call.out, nil
+}
+
+// applyGroup applies the receipts of a group of calls. What the server does not take for
+// what is in it is applied call by call, so that one cannot hold up others.
+func (s *Store) applyGroup(calls []*receiptCall, results []error) {
+	err := s.applyCalls(calls)
+	apart := isAboutValues(err) && len(calls) > 1
+	for i := range calls {
+		if results[i] = err; apart {
+			results[i] = s.applyCalls(calls[i : i+1])
+		}
+	}
+}
+
+func (s *Store) applyCalls(calls []*receiptCall) error {
+	var refs []reference
+	now := calls[0].now
+	for _, c := range calls {
+		refs = append(refs, c.refs...)
+		if c.now.After(now) {
+			now = c.now
+		}
+	}
+	refs = distinct(refs)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.GroupTimeout)
+	defer cancel()
+	return s.transact(ctx, func(t *tx) error {
 		ch := newChanges(now)
 		ch.lockReferences(t, refs)
 		found := findDispatches(t, refs)
@@ -42,16 +82,14 @@ func (s *Store) ApplyReceipts(ctx context.Context, now time.Time, receipts []sto
 				return err
 			}
 		}
-		for i := range kept {
-			out[i] = ch.receive(found, &kept[i])
+		for _, c := range calls {
+			for i := range c.receipts {
+				c.out[i] = ch.receive(found, &c.receipts[i])
+			}
 		}
 		ch.write(t)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // findDispatches queues a look for the newest dispatch of each reference. Those
