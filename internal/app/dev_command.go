@@ -65,6 +65,7 @@ func (c *devCommand) Run(ctx context.Context, s streams) error {
 	}
 	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
 	defer flush()
+	defer captureLibraries(log)()
 	cfg.Now, cfg.Log = time.Now, log
 	d, err := startDev(ctx, cfg, nodeConfig{Flags: c.serverFlags, Routes: carriers.Routes, Online: carriers.Online, Tracing: traces, Out: s.out})
 	if err != nil {

@@ -47,6 +47,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams, file *configFile) err
 	}
 	log, flush := newLogger(s.err, c.LogFormat, parseLevel(c.LogLevel))
 	defer flush()
+	defer captureLibraries(log)()
 	public, admin, err := listen(ctx, c.Listen, c.AdminListen)
 	if err != nil {
 		return err

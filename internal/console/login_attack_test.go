@@ -130,6 +130,10 @@ func TestAnswersOfTheProviderThatAreNotGood(t *testing.T) {
 			s.issuer.User = map[string]any{"sub": "alice-1", "email": "alice@example.com"}
 			s.issuer.Info = map[string]any{"sub": "alice-1", "email": "a@other.example", "email_verified": true, "groups": "sms-admins"}
 		}, 403, "verified"},
+		"an address verified where it is not": {func(s *sso) {
+			s.issuer.User = map[string]any{"sub": "alice-1", "email_verified": true}
+			s.issuer.Info = map[string]any{"sub": "alice-1", "email": "b@example.com", "email_verified": false, "groups": "sms-admins"}
+		}, 403, "verified"},
 		"userinfo refuses": {func(s *sso) { delete(s.issuer.User, "groups") }, 503, "userinfo"},
 	} {
 		t.Run(name, func(t *testing.T) {

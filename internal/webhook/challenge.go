@@ -31,7 +31,10 @@ func (e *Emitter) Challenge(ctx context.Context, client string, phone store.Phon
 		e.cfg.Log.WarnContext(ctx, "a webhook of a challenge tells no message: it cannot be read", "client", client, "error", err)
 	case len(page.Messages) > 0:
 		m := &page.Messages[0]
-		d.MessageID, d.Route, d.PhoneMask = m.ID.String(), m.Route, e.cfg.Mask(m)
+		d.MessageID, d.Route = m.ID.String(), m.Route
+		if d.PhoneID != "" { // see tellPhone
+			d.PhoneMask = e.cfg.Mask(m)
+		}
 	}
 	now := e.cfg.Now()
 	if w, ok := e.webhook(store.EventID{}, KindChallengeVerified, now, d); ok {

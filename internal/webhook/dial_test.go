@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,6 +212,9 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 	}
 	if _, _, err := b.registry.Create(t.Context(), audittest.Operator, client, "https://example.com", []string{"message.read"}); err == nil {
 		t.Error("an unknown kind was taken")
+	}
+	if _, _, err := b.registry.Create(t.Context(), audittest.Operator, client, "https://example.com", slices.Repeat([]string{KindMessageSent}, 50_000)); err == nil {
+		t.Error("a kind was taken 50,000 times")
 	}
 	for range maxEndpoints {
 		b.create("https://example.com/hook?key=secret")

@@ -10,6 +10,7 @@ import (
 
 	"codeword/internal/audit/audittest"
 	"codeword/internal/store"
+	"codeword/internal/tenant"
 )
 
 // recorder is a delivery queue and a message log.
@@ -236,5 +237,40 @@ func TestOvertaken(t *testing.T) {
 	}
 	if dropped != 10 {
 		t.Errorf("%d dropped, want 10", dropped)
+	}
+}
+
+// TestNoMaskWithoutAnID: an erasure finds what tells of a phone by its id alone.
+func TestNoMaskWithoutAnID(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil, time.Now)
+	e, _ := b.create("https://example.com")
+	m := store.Message{ID: store.NewMessageID(), Client: client, Phone: store.PhoneID{1}}
+	b.emitter.cfg.Messages = &recorder{messages: map[store.MessageID]store.Message{m.ID: m}}
+	q := b.emitter.Outcomes(&recorder{})
+	known := b.emitter.cfg.Client
+	for unknown, status := range map[bool]store.MessageStatus{false: store.MessageSent, true: store.MessageExpired} {
+		b.emitter.cfg.Client = known
+		if unknown { // its settings are those of a later release
+			b.emitter.cfg.Client = func(string) *tenant.Client { return nil }
+		}
+		o := store.Outcome{ID: m.ID, Status: status}
+		b.emitter.Outcome(&m, &o)
+		if _, err := q.RecordOutcomes(t.Context(), time.Now(), []store.Outcome{o}); err != nil {
+			t.Fatal(err)
+		}
+		verified, _ := b.emitter.Challenge(t.Context(), client, m.Phone)
+		if err := b.emitter.queue(t.Context(), verified); err != nil {
+			t.Fatal(err)
+		}
+		got := b.queued(&e)
+		for _, p := range got {
+			if (p.Data.PhoneID == "") != unknown || (p.Data.PhoneMask == "") != unknown {
+				t.Errorf("unknown %t: %+v", unknown, p.Data)
+			}
+		}
+		if len(got) != 2 {
+			t.Errorf("queued %d", len(got))
+		}
 	}
 }

@@ -104,6 +104,9 @@ type Invalid string
 func (e Invalid) Error() string { return string(e) }
 
 func checkKinds(kinds []string) error {
+	if len(kinds) > len(Kinds()) { // all endpoints are in one document
+		return Invalid("kinds: one comes twice")
+	}
 	for _, k := range kinds {
 		if !slices.Contains(Kinds(), k) {
 			return Invalid(fmt.Sprintf("kinds: %q is none", k))

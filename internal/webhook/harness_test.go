@@ -63,8 +63,8 @@ func newBed(t *testing.T, st ledger, now func() time.Time, change ...func(*Confi
 	}
 	b.emitter, err = NewEmitter(EmitterConfig{
 		Registry: b.registry, Queue: st, Now: now, Queued: b.loop.Wake,
-		Client:  func(string) *tenant.Client { return nil },
-		PhoneID: func(*tenant.Client, store.PhoneID) string { return "" },
+		Client:  func(id string) *tenant.Client { return &tenant.Client{ID: id} },
+		PhoneID: func(_ *tenant.Client, id store.PhoneID) string { return "phone-number-test-" + id.String() },
 		Mask:    func(*store.Message) string { return "+1•••••••0100" },
 	})
 	if err != nil {

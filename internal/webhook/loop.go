@@ -21,6 +21,9 @@ type Queue interface {
 	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
 	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error)
 	Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
+	// EraseWebhooks removes webhooks with their deliveries; those that are not there count
+	// as removed.
+	EraseWebhooks(ctx context.Context, events []store.EventID) error
 }
 
 const (
@@ -36,7 +39,7 @@ const (
 	// few.
 	maxWindow, startWindow = 16, 2
 	// maxFlights bounds the deliveries of this process that run at once. Endpoints that
-	// fail may have half of them.
+	// fail, or are slow, may have half of them.
 	maxFlights = 1024
 	pollEvery  = time.Second
 	// gather is how long outcomes wait for each other.
@@ -220,8 +223,9 @@ func (l *Loop) round(ctx, base context.Context, flying *sync.WaitGroup) {
 			e := endpoints[d.Endpoint]
 			p, failing := l.takeOff(d.Endpoint)
 			flying.Go(func() {
+				begun := time.Now()
 				o := l.deliver(base, e, d)
-				l.landed(p, &o)
+				l.landed(p, &o, time.Since(begun))
 				l.out <- result{o, p, failing}
 			})
 		}

@@ -126,8 +126,8 @@ func TestManyWithFailing(t *testing.T) {
 	}
 }
 
-// TestPlacesForTheProven: however many endpoints there are that took nothing yet, half of
-// all places are for those that did.
+// TestPlacesForTheProven: however many endpoints there are that took nothing yet, or took
+// long, half of all places are for those that did otherwise.
 func TestPlacesForTheProven(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, newMemory(), time.Now)
@@ -165,9 +165,14 @@ func TestPlacesForTheProven(t *testing.T) {
 	b.loop.mu.Lock()
 	p := b.loop.peer(good)
 	b.loop.mu.Unlock()
-	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone})
+	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, time.Millisecond)
 	if got := sum(); got < startWindow {
 		t.Errorf("%d places for one that takes what it gets", got)
+	}
+	// One that answers just in time holds its places nearly as long as one that hangs.
+	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, requestTimeout-time.Second)
+	if got := sum(); got != 0 {
+		t.Errorf("%d places for one that is slow", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,4 +95,11 @@ func (m *memory) Webhooks(_ context.Context, q store.WebhookQuery) (out []store.
 		}
 	}
 	return out, nil
+}
+
+func (m *memory) EraseWebhooks(_ context.Context, events []store.EventID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.deliveries = slices.DeleteFunc(m.deliveries, func(d *store.WebhookDelivery) bool { return slices.Contains(events, d.Event) })
+	return nil
 }

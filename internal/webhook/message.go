@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"codeword/internal/fault"
 	"codeword/internal/store"
 )
 
@@ -72,11 +73,17 @@ func (e *Emitter) wants(client, kind string) bool {
 }
 
 func (e *Emitter) messageData(m *store.Message, route, reason string) *Data {
-	d := &Data{ClientID: m.Client, MessageID: m.ID.String(), Route: route, Reason: reason, PhoneMask: e.cfg.Mask(m)}
-	if c := e.cfg.Client(m.Client); c != nil {
-		d.PhoneID = e.cfg.PhoneID(c, m.Phone)
-	}
+	d := &Data{ClientID: m.Client, MessageID: m.ID.String(), Route: route, Reason: reason}
+	e.tellPhone(d, m)
 	return d
+}
+
+// tellPhone tells whose message it is. Without its id, which takes a client whose
+// settings can be read, nothing is told of a phone: an erasure finds events by the id.
+func (e *Emitter) tellPhone(d *Data, m *store.Message) {
+	if c := e.cfg.Client(m.Client); c != nil {
+		d.PhoneID, d.PhoneMask = e.cfg.PhoneID(c, m.Phone), e.cfg.Mask(m)
+	}
 }
 
 // Outcomes is what delivery records outcomes with.
@@ -100,6 +107,9 @@ func (q outcomes) RecordOutcomes(ctx context.Context, now time.Time, all []store
 		return 0, err
 	}
 	n, err := q.Outcomes.RecordOutcomes(ctx, now, all)
+	if err == nil && n < len(all) {
+		err = q.e.unlessErased(ctx, known)
+	}
 	if err != nil {
 		return n, err
 	}
@@ -126,6 +136,24 @@ func (e *Emitter) told(all []store.Outcome) (webhooks []store.Webhook, known []*
 		}
 	}
 	return webhooks, known
+}
+
+// unlessErased removes the events of messages that are not there any more: a phone was
+// erased while its message was under way, and its events with it, but for these.
+func (e *Emitter) unlessErased(ctx context.Context, known []*store.Outcome) error {
+	var late []store.EventID
+	for _, o := range known {
+		switch _, err := e.cfg.Messages.Message(ctx, o.ID); {
+		case fault.Is(err, fault.NotFound):
+			late = append(late, derivedID(o.ID, KindMessageSent), derivedID(o.ID, KindMessageDelivered), derivedID(o.ID, KindMessageFailed))
+		case err != nil:
+			return err
+		}
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	return e.cfg.Queue.EraseWebhooks(ctx, late)
 }
 
 func (e *Emitter) forget(id store.MessageID) {

@@ -11,8 +11,9 @@ import (
 type peer struct {
 	// window is how many deliveries may run at once, flights how many do.
 	window, flights int
-	// proven: it took something since this process began.
-	proven bool
+	// proven: it took something since this process began. slow: the last time that took
+	// longer than slowAfter.
+	proven, slow bool
 	// failures are those in a row; until pause nothing is tried.
 	failures int
 	pause    time.Time
@@ -28,11 +29,14 @@ const (
 	// triples it, up to maxRetry.
 	firstRetry = 5 * time.Second
 	maxRetry   = time.Hour
+	// slowAfter is how long an answer may take of an endpoint that may have any place.
+	slowAfter = 2 * time.Second
 )
 
-// doubtful tells whether its deliveries may well end at nothing: thousands of endpoints
-// that never answer must not take all places, not in the first seconds either.
-func (p *peer) doubtful() bool { return p.failures > 0 || !p.proven }
+// doubtful tells whether its deliveries may well end at nothing, or take long: thousands
+// of endpoints that never answer must not take all places, not in the first seconds
+// either, and no more must those that answer just in time.
+func (p *peer) doubtful() bool { return p.failures > 0 || !p.proven || p.slow }
 
 // rooms tells how many deliveries may be claimed for which endpoints.
 func (l *Loop) rooms() ([]store.EndpointRoom, map[store.EndpointID]*Endpoint) {
@@ -114,14 +118,14 @@ func (l *Loop) takeOff(id store.EndpointID) (p *peer, failing bool) {
 	return p, failing
 }
 
-// landed learns from an outcome.
-func (l *Loop) landed(p *peer, o *store.WebhookOutcome) {
+// landed learns from an outcome, and from how long it took.
+func (l *Loop) landed(p *peer, o *store.WebhookOutcome, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch o.State {
 	case 0: // it was interrupted
 	case store.DeliveryDone:
-		p.proven, p.failures, p.pause = true, 0, time.Time{}
+		p.proven, p.slow, p.failures, p.pause = true, took > slowAfter, 0, time.Time{}
 		p.window = min(p.window+2, maxWindow)
 	default:
 		p.failures++

@@ -175,13 +175,16 @@ func (k *Keeper) Finish(w http.ResponseWriter, r *http.Request) (next string, er
 	s := &session{Rules: k.rules, Subject: subject, Name: c.name(), Checked: k.cfg.Now().Unix()}
 	if s.Role, err = k.cfg.Provider.judge(c); err != nil {
 		k.refused(r, k.person(s).Actor(), err)
+		if f.Old != nil && f.Old.Subject == s.Subject { // it is known now that the role is lost
+			k.end(r.Context(), f.Old)
+		}
 		return "", &Problem{http.StatusForbidden, err.Error()}
 	}
 	return f.Next, k.proceed(w, r, f, s)
 }
 
 // proceed begins the session, or lets the one go on that the provider was asked for: its
-// end does not move.
+// end does not move. With less of a role it goes on under another id.
 func (k *Keeper) proceed(w http.ResponseWriter, r *http.Request, f *flow, s *session) error {
 	old := f.Old
 	if old == nil {
@@ -192,6 +195,10 @@ func (k *Keeper) proceed(w http.ResponseWriter, r *http.Request, f *flow, s *ses
 		return k.enter(w, r, s)
 	}
 	s.ID, s.Began, s.Seen = old.ID, old.Began, k.cfg.Now().Unix()
+	if s.Role < old.Role { // the cookie of before must not go on with more
+		k.end(r.Context(), old)
+		s.ID = rand.Text()
+	}
 	return k.give(w, s)
 }
 

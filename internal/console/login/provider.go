@@ -304,8 +304,11 @@ func (p *provider) addUserInfo(ctx context.Context, d *discovered, token *oauth2
 	if err != nil {
 		return err
 	}
-	if has, email := c["email"], more["email"]; has != nil && has != email {
+	switch has, email := c["email"], more["email"]; {
+	case has != nil && has != email:
 		delete(more, "email_verified") // that is of another address
+	case has == nil && email != nil:
+		delete(c, "email_verified") // that was of none
 	}
 	for name, value := range more {
 		if _, has := c[name]; !has {

@@ -133,7 +133,7 @@ func (s *Settings) judge(c claims) (Role, error) {
 	}
 	for _, r := range s.Require {
 		name, value, _ := strings.Cut(r, "=")
-		if !slices.Contains(c.texts(name), value) {
+		if !slices.Contains(c.texts(name), value) || name == "email" && !verified {
 			return Nobody, &refusal{"The provider does not say of you what is required here (oidc-require)."}
 		}
 	}

@@ -103,10 +103,29 @@ func (t *tx) eraseTraces(found *traces, out *store.Erased) {
 			(SELECT idempotency_key FROM idempotency WHERE idempotency_key = ANY($1) ORDER BY idempotency_key FOR UPDATE)`, found.keys)
 	}
 	if len(found.webhooks) > 0 {
-		t.exec(`DELETE FROM webhook_deliveries WHERE (endpoint_id, event_id) IN (SELECT endpoint_id, event_id FROM webhook_deliveries
-			WHERE event_id = ANY($1) ORDER BY endpoint_id, event_id FOR UPDATE)`, found.webhooks)
-		t.change(adds(&out.Webhooks), `DELETE FROM webhooks WHERE event_id = ANY($1)`, found.webhooks)
+		t.eraseWebhooks(found.webhooks, out)
 	}
+}
+
+func (t *tx) eraseWebhooks(ids [][16]byte, out *store.Erased) {
+	t.exec(`DELETE FROM webhook_deliveries WHERE (endpoint_id, event_id) IN (SELECT endpoint_id, event_id FROM webhook_deliveries
+		WHERE event_id = ANY($1) ORDER BY endpoint_id, event_id FOR UPDATE)`, ids)
+	t.change(adds(&out.Webhooks), `DELETE FROM webhooks WHERE event_id = ANY($1)`, ids)
+}
+
+// EraseWebhooks removes webhooks with their deliveries.
+func (s *Store) EraseWebhooks(ctx context.Context, events []store.EventID) error {
+	if len(events) == 0 {
+		return nil
+	}
+	ids := make([][16]byte, len(events))
+	for i := range events {
+		ids[i] = events[i]
+	}
+	return s.transact(ctx, func(t *tx) error {
+		t.eraseWebhooks(ids, &store.Erased{})
+		return nil
+	})
 }
 
 func adds(to *int) func(int64) { return func(n int64) { *to += int(n) } }

@@ -37,7 +37,8 @@ func (s *Store) Attempt(ctx context.Context, in store.Attempt) (store.Session, e
 	}
 	before, err := s.guess(ctx, &in)
 	if err != nil {
-		if lost := s.QueueWebhooks(ctx, in.Told(err)); lost != nil {
+		// Who guesses and hangs up must not keep it from being told.
+		if lost := s.QueueWebhooks(context.WithoutCancel(ctx), in.Told(err)); lost != nil {
 			return store.Session{}, lost
 		}
 		return store.Session{}, err

@@ -122,7 +122,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 		var step store.Erased
 		err = s.writer.do(ctx, func(t *tx) error {
 			step = store.Erased{}
-			return t.erase(client, &in, &found, round > 0, &step)
+			return t.overwriting(func() error { return t.erase(client, &in, &found, round > 0, &step) })
 		})
 		if err != nil {
 			return store.Erased{}, err
@@ -136,13 +136,44 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 // farAway is after every time that is stored.
 var farAway = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// erase removes traces and, unless only these are left, the phones. What it removes is
-// overwritten in the file.
-func (t *tx) erase(client int64, in *store.Erase, found *traces, tracesOnly bool, out *store.Erased) error {
+// EraseWebhooks removes webhooks with their deliveries, and overwrites them in the file.
+func (s *Store) EraseWebhooks(ctx context.Context, events []store.EventID) error {
+	if len(events) == 0 {
+		return nil
+	}
+	ids := make([][]byte, len(events))
+	for i := range events {
+		ids[i] = events[i][:]
+	}
+	return s.writer.do(ctx, func(t *tx) error {
+		return t.overwriting(func() error { return t.eraseWebhooks(ids, &store.Erased{}) })
+	})
+}
+
+// overwriting has what f removes overwritten in the file.
+func (t *tx) overwriting(f func() error) error {
 	if err := pragma(t.conn, "PRAGMA secure_delete = ON"); err != nil {
 		return err
 	}
 	defer func() { _ = pragma(t.conn, "PRAGMA secure_delete = FAST") }() // as open has it
+	return f()
+}
+
+func (t *tx) eraseWebhooks(ids [][]byte, out *store.Erased) error {
+	for _, id := range ids {
+		if err := prepare(t.conn, `DELETE FROM webhook_deliveries WHERE event_id = ?`).blob(id).exec(); err != nil {
+			return err
+		}
+		if err := prepare(t.conn, `DELETE FROM webhooks WHERE event_id = ?`).blob(id).exec(); err != nil {
+			return err
+		}
+		out.Webhooks += t.conn.Changes()
+	}
+	return nil
+}
+
+// erase removes traces and, unless only these are left, the phones.
+func (t *tx) erase(client int64, in *store.Erase, found *traces, tracesOnly bool, out *store.Erased) error {
 	for _, id := range found.sessions {
 		if err := prepare(t.conn, `DELETE FROM sessions WHERE session_id = ?`).blob(id).exec(); err != nil {
 			return err
@@ -155,14 +186,8 @@ func (t *tx) erase(client int64, in *store.Erase, found *traces, tracesOnly bool
 		}
 		out.Idempotency += t.conn.Changes()
 	}
-	for _, id := range found.webhooks {
-		if err := prepare(t.conn, `DELETE FROM webhook_deliveries WHERE event_id = ?`).blob(id).exec(); err != nil {
-			return err
-		}
-		if err := prepare(t.conn, `DELETE FROM webhooks WHERE event_id = ?`).blob(id).exec(); err != nil {
-			return err
-		}
-		out.Webhooks += t.conn.Changes()
+	if err := t.eraseWebhooks(found.webhooks, out); err != nil {
+		return err
 	}
 	if tracesOnly {
 		return nil

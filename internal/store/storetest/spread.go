@@ -167,6 +167,10 @@ func (s *spread) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (st
 	return s.next().ReplayWebhooks(ctx, in)
 }
 
+func (s *spread) EraseWebhooks(ctx context.Context, events []store.EventID) error {
+	return s.next().EraseWebhooks(ctx, events)
+}
+
 func (s *spread) Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error) {
 	return s.next().Webhooks(ctx, in)
 }

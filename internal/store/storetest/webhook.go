@@ -355,6 +355,12 @@ func webhookErased(t *testing.T, s *suite) {
 	again := tells(s.client, phone, at(2*time.Minute))
 	ok(t, "QueueWebhooks", s.QueueWebhooks(t.Context(), []store.Webhook{again}))
 	s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 1}, fresh(&again, to))
+	// Unless it is known to have come too late.
+	ok(t, "EraseWebhooks", s.EraseWebhooks(t.Context(), nil))
+	for range 2 {
+		ok(t, "EraseWebhooks", s.EraseWebhooks(t.Context(), []store.EventID{again.ID, stay[2].ID, store.NewEventID()}))
+		s.webhooks(t, store.WebhookQuery{Endpoint: to, Limit: 9}, fresh(&stay[1], to), fresh(&stay[0], to))
+	}
 }
 
 func webhookReopen(t *testing.T, s *suite) {
