@@ -382,3 +382,39 @@ func TestSecureCookies(t *testing.T) {
 		t.Errorf("the cookie without its prefix: %d", got.status)
 	}
 }
+
+// TestExchangesAreBounded: anybody can bring codes, and does not flood the provider
+// through us.
+func TestExchangesAreBounded(t *testing.T) {
+	s := newSSO(t, nil)
+	const most, more = 16, 4
+	var browsers []*http.Client
+	var backs []string
+	for range most + more {
+		b := s.fixture.browser()
+		browsers, backs = append(browsers, b), append(backs, s.begin(b, "/"))
+	}
+	release := make(chan struct{})
+	s.issuer.With(func() {
+		s.issuer.Answer = func(w http.ResponseWriter, _ *http.Request) {
+			<-release
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	answers := make(chan string, most+more)
+	for i, b := range browsers {
+		go func() { answers <- s.do(b, "GET", backs[i], nil).body }()
+	}
+	const busy = "Too many log in at once."
+	for range more {
+		if body := <-answers; !strings.Contains(body, busy) {
+			t.Errorf("answered while all places were taken: %s", body)
+		}
+	}
+	close(release)
+	for range most {
+		if body := <-answers; strings.Contains(body, busy) {
+			t.Error("refused for nothing")
+		}
+	}
+}

@@ -59,6 +59,7 @@ var (
 		http.StatusServiceUnavailable,
 		"The provider cannot be reached now, or does not answer as it should. The admin token works nevertheless.",
 	}
+	problemBusy = &Problem{http.StatusServiceUnavailable, "Too many log in at once. Please begin again in a moment."}
 	problemForeign = &Problem{
 		http.StatusBadRequest,
 		"This login was not begun in this browser, was finished before, or took too long. Please begin again.",
@@ -163,6 +164,10 @@ func (k *Keeper) Finish(w http.ResponseWriter, r *http.Request) (next string, er
 	if wrong := q["error"]; wrong != "" || q["code"] == "" {
 		return "", k.notLetIn(w, r, f, wrong)
 	}
+	if !k.provider.enter() {
+		return "", problemBusy
+	}
+	defer k.provider.leave()
 	c, err := k.provider.identify(context.WithoutCancel(r.Context()), d, q["code"], f)
 	if err != nil {
 		k.refused(r, "", err)

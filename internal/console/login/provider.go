@@ -22,6 +22,9 @@ const (
 	askTimeout = 10 * time.Second
 	// maxDocument bounds each of its answers, in bytes.
 	maxDocument = 1 << 20
+	// maxExchanges is how many codes are exchanged at once. Anybody can bring one, and
+	// must not flood the provider through us.
+	maxExchanges = 16
 	// freshDiscovery is for how long its description is used, retryDiscovery how long it
 	// is left alone when that could not be had.
 	freshDiscovery = time.Hour
@@ -42,6 +45,8 @@ var errDown = errors.New("the provider does not answer as it should")
 type provider struct {
 	cfg    *Config
 	client *http.Client
+	// exchanges has a place taken for each that is under way.
+	exchanges chan struct{}
 
 	mu    sync.Mutex
 	found *discovered
@@ -71,7 +76,21 @@ type description struct {
 	AlwaysIssuer bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 }
 
-func newProvider(cfg *Config) *provider { return &provider{cfg: cfg, client: asking(cfg.Client)} }
+func newProvider(cfg *Config) *provider {
+	return &provider{cfg: cfg, client: asking(cfg.Client), exchanges: make(chan struct{}, maxExchanges)}
+}
+
+// enter takes a place for an exchange, if one is free.
+func (p *provider) enter() bool {
+	select {
+	case p.exchanges <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *provider) leave() { <-p.exchanges }
 
 // asking returns a client that follows nobody elsewhere and reads no more than is
 // sensible.
