@@ -59,7 +59,7 @@ var (
 		http.StatusServiceUnavailable,
 		"The provider cannot be reached now, or does not answer as it should. The admin token works nevertheless.",
 	}
-	problemBusy = &Problem{http.StatusServiceUnavailable, "Too many log in at once. Please begin again in a moment."}
+	problemBusy    = &Problem{http.StatusServiceUnavailable, "Too many log in at once. Please begin again in a moment."}
 	problemForeign = &Problem{
 		http.StatusBadRequest,
 		"This login was not begun in this browser, was finished before, or took too long. Please begin again.",
