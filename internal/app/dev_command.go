@@ -359,7 +359,8 @@ func (d *Dev) welcome(dir string) string {
 
   API       %s    documentation at %s/docs
   Demo      %s/demo    (sign in with a code, and see how it is done)
-  Inbox     %s/inbox    (log in with the token below)
+  Console   %s    (log in with the token below)
+  Inbox     %s/inbox
   Token     %s
   Settings  %s
 
@@ -383,7 +384,7 @@ Send a code, read it in the inbox, authenticate:
     -d '{"phoneId": "PHONE_ID", "otp": "CODE"}'
 
 Stop with Ctrl-C.
-`, d.URL, d.URL, d.URL, d.AdminURL, d.AdminToken, env, env)
+`, d.URL, d.URL, d.URL, d.AdminURL, d.AdminURL, d.AdminToken, env, env)
 }
 
 // dialable is an address that reaches the listener from this machine.
