@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// limit is how long anything may take.
-	limit     = 10 * time.Second
+	// limit is how long anything may take: the guard needs up to some 300 sends.
+	limit     = 30 * time.Second
 	pollEvery = 20 * time.Millisecond
 )
 
