@@ -80,17 +80,27 @@ func masked(numbers []string) []string {
 	return out
 }
 
-// clientsJSON is GET /admin/v1/clients.
-func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
-	const clientList = 'c' // marks its cursors
-	paging, wrong := readPaging(r.URL, clientList)
+// clientsToPage reads all clients, and which part of a list of them is wanted, whose
+// cursors have that mark. It is false when it has refused.
+func (c *Console) clientsToPage(w http.ResponseWriter, r *http.Request, mark byte) ([]store.Client, paging, bool) {
+	part, wrong := readPaging(r.URL, mark)
 	if wrong != "" {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
-		return
+		return nil, part, false
 	}
 	rows, err := c.cfg.Clients.List(r.Context())
 	if err != nil {
 		c.refuseFailed(w, r, "clients", err)
+		return nil, part, false
+	}
+	return rows, part, true
+}
+
+// clientsJSON is GET /admin/v1/clients.
+func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
+	const clientList = 'c' // marks its cursors
+	rows, paging, ok := c.clientsToPage(w, r, clientList)
+	if !ok {
 		return
 	}
 	rows, next := pageOf(rows, paging, false, func(row *store.Client) place { return placed(row.CreatedAt, row.ID) })

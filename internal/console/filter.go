@@ -125,7 +125,7 @@ func parseTime(value string) (time.Time, bool) {
 	return t, err == nil && !t.IsZero()
 }
 
-// A cursor is the id of the last message that was looked at, in base64.
+// A cursor is the id of the last message, endpoint or event that was looked at, in base64.
 func formatCursor(id store.MessageID) string {
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }

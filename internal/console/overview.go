@@ -145,14 +145,8 @@ func (c *Console) spending(rows []store.Client) []spendingView {
 // spendingJSON is GET /admin/v1/spending.
 func (c *Console) spendingJSON(w http.ResponseWriter, r *http.Request) {
 	const spendingList = 's' // marks its cursors
-	paging, wrong := readPaging(r.URL, spendingList)
-	if wrong != "" {
-		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
-		return
-	}
-	rows, err := c.cfg.Clients.List(r.Context())
-	if err != nil {
-		c.refuseFailed(w, r, "clients", err)
+	rows, paging, ok := c.clientsToPage(w, r, spendingList)
+	if !ok {
 		return
 	}
 	page, next := pageOf(c.spending(rows), paging, false, func(s *spendingView) place { return place{key: s.ID} })

@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
@@ -89,9 +88,6 @@ func (c *Console) endpointOf(r *http.Request) (webhook.Endpoint, error) {
 	return c.cfg.Webhooks.Find(r.Context(), id)
 }
 
-// An endpoint's or event's place in a list is its id, in base64 as of messages.
-func hookCursor(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
-
 // hookQuery are the parameters of the lists.
 type hookQuery struct {
 	client string
@@ -113,11 +109,11 @@ func parseHookQuery(u *url.URL, names ...string) (hookQuery, string) {
 			ok, want = q.state != 0, "one of pending, delivered and failed"
 		case "limit":
 			q.limit, ok = parseLimit(value)
-			want = "a number from 1 to 500"
+			want = wantLimit
 		case "cursor":
 			var id store.MessageID
 			id, ok = parseCursor(value)
-			q.after, want = id, "the nextCursor of an earlier answer"
+			q.after, want = id, wantCursor
 		}
 		if ok {
 			return ""
@@ -141,7 +137,7 @@ func (c *Console) listWebhooks(r *http.Request, q hookQuery) (out []webhook.View
 			continue
 		}
 		if len(out) == q.limit {
-			return out, hookCursor(all[i-1].ID), err
+			return out, formatCursor(store.MessageID(all[i-1].ID)), err
 		}
 		out = append(out, viewWebhook(r, &all[i]))
 	}
@@ -153,7 +149,7 @@ func (c *Console) listDeliveries(ctx context.Context, id store.EndpointID, q hoo
 	found, err := c.cfg.Webhooks.Deliveries(ctx, store.WebhookQuery{Endpoint: id, State: q.state, Before: q.after, Limit: q.limit + 1})
 	if len(found) > q.limit {
 		found = found[:q.limit]
-		next = hookCursor(found[q.limit-1].Event)
+		next = formatCursor(store.MessageID(found[q.limit-1].Event))
 	}
 	out = make([]webhook.DeliveryView, len(found))
 	for i := range found {
