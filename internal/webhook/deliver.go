@@ -59,17 +59,18 @@ func (l *Loop) deliver(ctx context.Context, e *Endpoint, d *store.WebhookDeliver
 		return o
 	}
 	now := l.cfg.Now()
+	late := !now.Before(d.Until)
 	o.Status = status
 	what := "retry"
 	switch {
 	case err == nil && status >= 200 && status < 300:
 		o.State, what = store.DeliveryDone, "delivered"
-	case status == http.StatusGone, !now.Before(d.Until):
+	case status == http.StatusGone, late && o.Attempts >= leastAttempts:
 		o.State, what = store.DeliveryFailed, "failed"
 	default:
 		o.State = store.DeliveryPending
 		o.DueAt = now.Add(max(retryAfter(o.Attempts), after))
-		if o.DueAt.After(d.Until) {
+		if !late && o.DueAt.After(d.Until) {
 			o.DueAt = d.Until // the last try
 		}
 	}

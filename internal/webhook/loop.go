@@ -30,6 +30,9 @@ const (
 	// GiveUpAfter is how long a delivery is tried. An endpoint that took nothing for so
 	// long is disabled.
 	GiveUpAfter = 24 * time.Hour
+	// leastAttempts is how often it is tried in any case, over an hour and a half: the
+	// process may have been down for that day, or the clock set forward.
+	leastAttempts = 8
 	// requestTimeout is how long an endpoint may take to answer, claimLease how long
 	// nobody else takes what is claimed.
 	requestTimeout = 10 * time.Second

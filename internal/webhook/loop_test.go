@@ -356,6 +356,29 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
+// TestLateStart: what a process finds past its day, because it was down or its clock was
+// set forward, is not given up for one failure.
+func TestLateStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &tripper{code: 503}
+		b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Transport = r })
+		e, _ := b.create("https://hooks.example.com/x")
+		id := b.emit(KindMessageSent)
+		time.Sleep(3 * GiveUpAfter) // nobody delivers
+		stop := b.run()
+		time.Sleep(20 * time.Minute)
+		if d := b.delivery(&e, id); d.State != store.DeliveryPending || d.Attempts < 3 {
+			t.Errorf("after twenty minutes: %+v", d)
+		}
+		time.Sleep(2 * time.Hour)
+		stop()
+		if d := b.delivery(&e, id); d.State != store.DeliveryFailed || d.Attempts != leastAttempts {
+			t.Errorf("in the end: %+v", d)
+		}
+	})
+}
+
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	seen := make(map[time.Duration]bool)
