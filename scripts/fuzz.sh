@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 GO=${GO:-go}
 FUZZTIME=${FUZZTIME:-10s}
 
-# Only packages that mention a target are built to be asked for their names.
+# Targets are read from the sources: to be asked for them, each package would be built
+# once more, without what fuzzing adds.
 mapfile -t dirs < <(grep -rlE --include='*_test.go' --exclude-dir=tools --exclude-dir=testdata --exclude-dir=node_modules '^func Fuzz' . | xargs -r dirname | sort -u)
 
 log=$(mktemp)
@@ -19,7 +20,8 @@ fuzz() {
   local dir=$1 target=$2 try
   for try in 1 2; do
     if "$GO" test -vet=off -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 5s "$dir" 2>&1 | tee "$log"; then
-      return 0
+      ! grep -q 'no fuzz tests to fuzz' "$log"
+      return
     fi
     if ((try == 2)) || grep -q 'Failing input written' "$log" || ! grep -qx ' *context deadline exceeded' "$log"; then
       return 1
@@ -31,12 +33,7 @@ fuzz() {
 ran=0
 failed=()
 for dir in "${dirs[@]}"; do
-  targets=$("$GO" test -vet=off -list '^Fuzz' "$dir" | grep '^Fuzz' || true)
-  if [[ -z $targets ]]; then
-    echo "$dir: has fuzz targets, but go test lists none" >&2
-    failed+=("$dir")
-    continue
-  fi
+  targets=$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' "$dir"/*_test.go)
   for target in $targets; do
     echo "fuzz $dir $target"
     fuzz "$dir" "$target" || failed+=("$dir $target")
