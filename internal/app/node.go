@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,18 +83,6 @@ type node struct {
 	// tracer is nil while nothing is traced.
 	tracer *tracing.Tracer
 	unlock func()
-}
-
-// gcPercent lets the heap grow to four times what lives in it before it is
-// collected. A server's live heap is a few megabytes, so this costs little
-// memory and saves a few per cent of every request.
-const gcPercent = 300
-
-// tuneRuntime leaves alone what the operator has set.
-func tuneRuntime() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 }
 
 // newNode opens the store and wires the parts together. Nothing runs yet. It
@@ -210,6 +196,7 @@ func (n *node) run(ctx context.Context) error {
 	delivering, stopDelivering := context.WithCancel(background)
 	defer stopDelivering()
 	l := &loops{failed: make(chan error, 8)}
+	l.start(background, "heap", boundHeap)
 	l.start(background, "clients", n.clients.Run)
 	l.start(background, "sessions", n.sessions.Run)
 	l.start(background, "line types", n.lines.run)
@@ -232,7 +219,6 @@ func (n *node) run(ctx context.Context) error {
 	})
 	l.start(background, "public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
 	l.start(background, "admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
-	tuneRuntime()
 	n.log.InfoContext(ctx, "serving", "url", n.cfg.PublicURL, "listen", n.cfg.Public.Addr().String(),
 		"admin", n.cfg.Admin.Addr().String(), "version", version(), "host", hostname())
 

@@ -169,8 +169,7 @@ func (g *Guard) all() []*client {
 
 // keys are those that a send is judged by, the narrower before the wider.
 func (g *Guard) keys(s *Send) (keys [maxKeys]Key) {
-	keys[0] = Key{Block, uint64(s.Block)}
-	keys[1] = Key{Exchange, uint64(s.Block / 10)}
+	keys[0], keys[1] = blockKey(s.Block), exchangeKey(s.Block)
 	if s.Address.IsValid() {
 		a := s.Address.Unmap().WithZone("")
 		keys[2] = Key{Address, g.cfg.Hash(a.AsSlice())}
@@ -181,6 +180,9 @@ func (g *Guard) keys(s *Send) (keys [maxKeys]Key) {
 	}
 	return keys
 }
+
+func blockKey(block uint32) Key    { return Key{Block, uint64(block)} }
+func exchangeKey(block uint32) Key { return Key{Exchange, uint64(block / 10)} }
 
 // networkOf is the part of an address that its owner can choose the rest of: the
 // /24 or, as a provider gives one customer (RFC 6177), the /64.

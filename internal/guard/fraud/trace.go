@@ -10,20 +10,22 @@ type trace struct {
 	// failed how many of those could not be sent.
 	again, sends, failed uint8
 	delivered, lost      bool
-	// ids are those of its keys by their scopes; 0 where it has none.
-	ids [maxKeys]uint64
+	// block is that of its number, which tells the exchange; digests are of the others
+	// of its keys, 0 where it has none. There are many of these: they are kept small.
+	block   uint32
+	digests [maxKeys - 2]uint64
 }
 
-const maxKeys = 5
+// maxKeys is how many keys a send is judged by: its block, its exchange, and these.
+const maxKeys = 2 + len(scopes)
 
-// scopes are those of a send's keys, in the order in which they are judged: the
-// narrower before the wider.
-var scopes = [maxKeys]Scope{Block, Exchange, Address, Network, Device}
+var scopes = [...]Scope{Address, Network, Device}
 
 func (t *trace) keys() (keys [maxKeys]Key) {
-	for i, id := range t.ids {
+	keys[0], keys[1] = blockKey(t.block), exchangeKey(t.block)
+	for i, id := range t.digests {
 		if id != 0 {
-			keys[i] = Key{scopes[i], id}
+			keys[2+i] = Key{scopes[i], id}
 		}
 	}
 	return keys
@@ -45,9 +47,9 @@ func (c *client) remember(s *Send, slot int32, keys *[maxKeys]Key, limit int) bo
 	if len(c.recent) >= limit {
 		return false
 	}
-	t := trace{slot: slot, sends: 1}
-	for i, k := range keys {
-		t.ids[i] = k.ID
+	t := trace{slot: slot, sends: 1, block: s.Block}
+	for i, k := range keys[2:] {
+		t.digests[i] = k.ID
 	}
 	c.recent[s.Phone] = t
 	return true
