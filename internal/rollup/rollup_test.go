@@ -135,6 +135,16 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestClockOff: what a clock far off tells goes to the first hour there is.
+func TestClockOff(t *testing.T) {
+	t.Parallel()
+	for key := range fold(t, rollup.Event{Client: 1, At: time.Date(1931, 1, 1, 0, 0, 0, 0, time.UTC), Sent: true}, rollup.Event{Client: 1, Sent: true}) {
+		if key.Start.Unix() != 0 {
+			t.Errorf("counted at %v", key.Start)
+		}
+	}
+}
+
 func TestDamaged(t *testing.T) {
 	t.Parallel()
 	events := rollup.Append(nil, &rollup.Event{Client: 300, At: noon, Route: "a", Area: 212, Delivered: true, Failed: 1, Reason: "x", Micros: 300})

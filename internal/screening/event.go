@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/guard/fraud"
 	"codeword/internal/guard/spend"
 	"codeword/internal/store"
@@ -19,9 +20,6 @@ const (
 	eventSpendWarning = "spend.warning"
 	eventSpendStop    = "spend.stop"
 )
-
-// actor is who did what is decided here.
-const actor = "service"
 
 // HoldData is what is told of a decision.
 type HoldData struct {
@@ -113,7 +111,7 @@ func (s *Screen) event(at time.Time, client, kind string, data any) store.Event 
 	if err != nil {
 		raw = []byte("{}") // plain data can be written
 	}
-	return store.Event{ID: store.NewEventID(), At: at, Client: client, Kind: kind, Actor: actor, Data: raw}
+	return store.Event{ID: store.NewEventID(), At: at, Client: client, Kind: kind, Actor: audit.Service, Data: raw}
 }
 
 // budgetData is what is told of a budget.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -287,7 +288,19 @@ func TestBudget(t *testing.T) {
 	if w, e := s.events("spend.warning"), s.events("spend.stop"); len(w) != 1 || len(e) != 1 || e[0].Client != "c" {
 		t.Errorf("%d warnings and %d stops; want one of each", len(w), len(e))
 	}
-	s.client.Settings.SpendPerHour = 0.2
+	s.client.Settings.SpendPerHour, s.client.Settings.SpendPerDay = 0, 0.1
+	for range 3 { // in three hours: the day is told of once
+		if v, _ := s.send(n, "+12065550000"); v.OverBudget == nil || v.OverBudget.Limit != string(spend.PeriodDay) {
+			t.Errorf("over the day's budget: %+v", v.OverBudget)
+		}
+		s.now = s.now.Add(time.Hour)
+	}
+	s.exchange(n)
+	if e := s.events("spend.stop"); len(e) != 2 || !bytes.Contains(e[0].Data, []byte(`"period":"spend_day"`)) {
+		t.Errorf("stops %s", e)
+	}
+	s.now = s.now.Add(-3 * time.Hour)
+	s.client.Settings.SpendPerHour, s.client.Settings.SpendPerDay = 0.2, 0
 	if v, _ := s.send(n, "+12065550000"); v.OverBudget != nil {
 		t.Errorf("after it was raised: %v", v.OverBudget)
 	}
@@ -360,6 +373,82 @@ func TestGivenBack(t *testing.T) {
 	n.Refused(s.client, &v, s.now)
 	if got := n.Spent("c", s.now).Day; got != 0 {
 		t.Errorf("spent %d; want nothing", got)
+	}
+}
+
+// TestUsualVolume: a busy block that is held back lets its usual volume through, and a
+// send that is refused for something else takes nothing of it.
+func TestUsualVolume(t *testing.T) {
+	t.Parallel()
+	s := newService(t, `{}`)
+	n := s.node("a")
+	for range 600 { // ten hours of a code a minute, all of them used
+		_, id := s.send(n, "+12065550000")
+		n.Verified("c", id)
+		s.now = s.now.Add(time.Minute)
+	}
+	held := 0
+	for range 500 {
+		if v, _ := s.send(n, "+12065550000"); v.ProvenOnly {
+			held++
+		}
+		s.now = s.now.Add(100 * time.Millisecond)
+	}
+	if held == 0 {
+		t.Fatal("never held back")
+	}
+	s.now = s.now.Add(4 * time.Minute)
+	ask := func() (screening.Verdict, bool) {
+		v := n.Screen(&screening.Send{Client: s.client, Number: number(t, "+12065550000"), At: s.now})
+		return v, !v.ProvenOnly
+	}
+	for i := range 50 {
+		v, passed := ask()
+		if !passed {
+			t.Fatalf("send %d is held back, though those before it were refused", i+1)
+		}
+		n.Refused(s.client, &v, s.now)
+	}
+	passed := 0
+	for range 50 {
+		if _, ok := ask(); ok {
+			passed++
+		}
+	}
+	if passed == 0 || passed > 10 {
+		t.Errorf("%d passed within the usual volume of some minutes", passed)
+	}
+}
+
+// TestStoreDownForLong: what waits to be told stays bounded.
+func TestStoreDownForLong(t *testing.T) {
+	t.Parallel()
+	const most = 10_000
+	s := newService(t, `{}`)
+	n := s.node("a")
+	s.shelf.fail(errors.New("down"))
+	for i := range 200 {
+		s.send(n, fmt.Sprintf("+1305%d0000", 220+i*3%600))
+		s.now = s.now.Add(time.Second)
+	}
+	s.exchange(n) // finds that the client is under attack, so that little is needed from now on
+	for exchange := 200; exchange < 1000; exchange++ {
+		if exchange%100 == 11 {
+			continue // no exchanges
+		}
+		for block := range 13 {
+			for range 5 {
+				s.send(n, fmt.Sprintf("+1%d%d%d000", 206+block/10, exchange, block%10))
+			}
+		}
+	}
+	if made := len(n.Holds()); made <= most {
+		t.Fatalf("%d holds; the test shows nothing", made)
+	}
+	s.shelf.fail(nil)
+	s.exchange(n)
+	if holds, err := screening.ListHolds(t.Context(), s.shelf, s.now); err != nil || len(holds) > most || len(holds) < most/2 {
+		t.Errorf("%d holds were told, %v", len(holds), err)
 	}
 }
 

@@ -251,7 +251,9 @@ func TestCallerCannotForceSampling(t *testing.T) {
 		_ = answer.Body.Close()
 	}
 	wish := "00-" + callerTrace + "-" + callerSpan + "-01"
-	for _, hostile := range [][]string{nil, {""}, {"00-x"}, {strings.Repeat("0", 4000)}, {wish, wish}, {"00-" + callerTrace + "-" + callerSpan + "-00"}} {
+	const twiceTrace = "0123456789abcdef0123456789abcdef"
+	twice := "00-" + twiceTrace + "-" + callerSpan + "-01"
+	for _, hostile := range [][]string{nil, {""}, {"00-x"}, {strings.Repeat("0", 4000)}, {twice, twice}, {"00-" + callerTrace + "-" + callerSpan + "-00"}} {
 		get(hostile...)
 	}
 	begun := time.Now()
@@ -263,6 +265,11 @@ func TestCallerCannotForceSampling(t *testing.T) {
 	s.Stop()
 	if got := len(r.named("GET " + api.PathJWKS)); got == 0 || got > most*max(1, len(s.Nodes())) || got >= asked {
 		t.Errorf("%d of %d requests were traced, want some and at most %d", got, asked, most)
+	}
+	for _, span := range r.named("GET " + api.PathJWKS) {
+		if hex.EncodeToString(span.GetTraceId()) == twiceTrace {
+			t.Error("a traceparent that came twice was taken")
+		}
 	}
 	if r.path != "/in" {
 		t.Errorf("spans went to %q, want the path as given", r.path)
