@@ -178,14 +178,25 @@ func TestLifeOfAMessageIsInOrder(t *testing.T) {
 	w.messages.detail.VerifyTime = w.messages.detail.Receipts[0].ReceiveTime
 	body := w.get("/messages/" + messageID.String()).body
 	last := -1
-	for _, want := range []string{"Accepted", "Handed to main", "failed too often just now", "the message went this way", "Receipt from main", "the carrier says that it arrived", "Verified"} {
+	for _, want := range []string{"Accepted", "Handed to main", "failed too often just now", "the message went this way", "Receipt from main", "The carrier says that it arrived", "Verified"} {
 		i := strings.Index(body, want)
 		if i <= last {
 			t.Errorf("%q is missing or out of order", want)
 		}
 		last = i
 	}
-	if !strings.Contains(body, "$0.0079") {
-		t.Error("the price is missing")
+	if strings.Count(body, "$0.0079") != 2 || !strings.Contains(body, "s later") {
+		t.Error("the price or how much later is missing")
+	}
+	w.messages.detail.Dispatches[0].Status = "queued"
+	w.messages.detail.Receipts[0].Status = "failed"
+	body = w.get("/messages/" + messageID.String()).body
+	for _, want := range []string{"The carrier did not take it, but another may", "The carrier says that it did not arrive"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if strings.Contains(body, "$0.0079") || strings.Contains(body, "waits to be sent") {
+		t.Error("what the carrier did not take has a price, or waits")
 	}
 }
