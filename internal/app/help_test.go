@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,5 +68,31 @@ func TestHelp(t *testing.T) {
 	}
 	if flags < 60 {
 		t.Errorf("only %d flags were found", flags)
+	}
+}
+
+// TestEverySettingIsTold: the table of settings has every flag of serve, and so has the
+// configuration that is installed, but for what has no place in a file.
+func TestEverySettingIsTold(t *testing.T) {
+	read := func(path string) string {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	table, file := read("../../docs/operations.md"), read("../../deploy/codeword.yaml")
+	elsewhere := []string{"config", "check", "data", "admin-token", "oidc-client-secret"}
+	for _, entry := range flagStart.Split(section(run(t, "serve", "--help").out, "Flags"), -1)[1:] {
+		name := regexp.MustCompile(`^[a-z-]+`).FindString(entry)
+		if name == "help" {
+			continue
+		}
+		if !strings.Contains(table, "`--"+name+"`") {
+			t.Errorf("docs/operations.md does not tell of --%s", name)
+		}
+		if !slices.Contains(elsewhere, name) && !regexp.MustCompile(`(?m)^(?:# )?`+name+`:`).MatchString(file) {
+			t.Errorf("deploy/codeword.yaml does not tell of %s", name)
+		}
 	}
 }
