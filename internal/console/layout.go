@@ -191,7 +191,7 @@ func utc(at any) string { return instant(at).UTC().Format("2006-01-02 15:04:05")
 
 // dollars writes millionths of a US dollar.
 func dollars(micros int64) string {
-	if micros%10_000 != 0 {
+	if micros%10_000 != 0 && micros < 1_000_000 {
 		return fmt.Sprintf("$%.4f", float64(micros)/1e6)
 	}
 	return fmt.Sprintf("$%.2f", float64(micros)/1e6)
