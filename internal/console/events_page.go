@@ -129,6 +129,7 @@ func (v auditView) Filtered() bool { return v.Given("client") != "" || v.Given("
 // auditPage is GET /audit.
 func (c *Console) auditPage(w http.ResponseWriter, r *http.Request) {
 	v, status := auditView{frame: c.frame(r, sectionAudit, "Audit"), Filter: r.URL.Query()}, http.StatusOK
+	c.know(r, &v.frame)
 	q, wrong := parseEventQuery(r.URL)
 	if wrong != "" {
 		v.Error = wrong

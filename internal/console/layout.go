@@ -37,6 +37,8 @@ type frame struct {
 	Crumbs []link
 	// Script is the name of the page's script; empty for none.
 	Script string
+	// Known are clients whose ids the page's form proposes.
+	Known []option
 	// Done says what a form has just brought about, and Error what went wrong.
 	Done, Error string
 }
@@ -86,6 +88,23 @@ func (c *Console) frame(r *http.Request, section, title string, crumbs ...link) 
 		}
 	}
 	return f
+}
+
+// maxKnown is how many clients a form proposes.
+const maxKnown = 200
+
+// know has the page's form propose the ids of clients; none when they cannot be read.
+func (c *Console) know(r *http.Request, f *frame) {
+	if c.cfg.Clients == nil {
+		return
+	}
+	rows, err := c.cfg.Clients.List(r.Context())
+	if err != nil {
+		return // they can be typed
+	}
+	for i := range rows[:min(len(rows), maxKnown)] {
+		f.Known = append(f.Known, option{Value: rows[i].ID, Text: rows[i].Name})
+	}
 }
 
 // done are the sentences that a page shows after a form. A path carries only their

@@ -41,6 +41,7 @@ func (v messagesView) Filtered() bool {
 // messagesPage is GET /messages.
 func (c *Console) messagesPage(w http.ResponseWriter, r *http.Request) {
 	v, status := messagesView{frame: c.frame(r, sectionMessages, "Messages"), Filter: r.URL.Query()}, http.StatusOK
+	c.know(r, &v.frame)
 	v.Script = liveScript
 	for s := store.MessageQueued; s <= store.MessageUnknown; s++ {
 		v.Statuses = append(v.Statuses, s.String())

@@ -142,7 +142,13 @@ func TestChangesAreTheOperators(t *testing.T) {
 
 func TestMessagesFilters(t *testing.T) {
 	w := newWhole(t)
-	w.fill(w.client("shop", ""), 1, "main")
+	id := w.client("shop", "")
+	w.fill(id, 1, "main")
+	for _, path := range []string{"/messages", "/audit", "/webhooks", "/webhooks/new"} {
+		if !strings.Contains(w.get(path).body, `<option value="`+id+`">shop</option>`) {
+			t.Errorf("%s does not propose the client", path)
+		}
+	}
 	w.messages.asked = nil
 	got := w.get("/messages?to=%2B16502180000&status=sent&client=c&route=main&since=2026-01-02T03:04&until=2026-01-02T03:05&limit=")
 	if got.status != 200 || len(w.messages.asked) != 1 {
