@@ -18,7 +18,9 @@ trap 'rm -rf "$STAGE"' EXIT
 mkdir -p dist
 
 cp packaging/codeword.service packaging/codeword.sysusers packaging/environment "$STAGE"
-cp deploy/codeword.yaml deploy/carriers.yaml docs/operations.md "$STAGE"
+cp deploy/codeword.yaml deploy/carriers.yaml "$STAGE"
+mkdir "$STAGE/docs"
+cp docs/*.md "$STAGE/docs"
 cp LICENSE "$STAGE/copyright"
 for ARCH in $ARCHES; do
   export ARCH

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,6 +55,9 @@ func TestHelp(t *testing.T) {
 			if command == "dev" && slices.Contains([]string{"database", "ephemeral", "public-url"}, name) {
 				variable = strings.Replace(variable, "CODEWORD_", "CODEWORD_DEV_", 1) // a real instance's are not for it
 			}
+			if strings.HasPrefix(command, "webhook ") && name == "url" {
+				variable = "$CODEWORD_WEBHOOK_URL)" // dev.env has the service's own
+			}
 			if !strings.Contains(text, variable) {
 				t.Errorf("%s --%s does not name %s: %s", command, name, variable, text)
 			}
@@ -64,5 +68,31 @@ func TestHelp(t *testing.T) {
 	}
 	if flags < 60 {
 		t.Errorf("only %d flags were found", flags)
+	}
+}
+
+// TestEverySettingIsTold: the table of settings has every flag of serve, and so has the
+// configuration that is installed, but for what has no place in a file.
+func TestEverySettingIsTold(t *testing.T) {
+	read := func(path string) string {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	table, file := read("../../docs/operations.md"), read("../../deploy/codeword.yaml")
+	elsewhere := []string{"config", "check", "data", "admin-token", "oidc-client-secret"}
+	for _, entry := range flagStart.Split(section(run(t, "serve", "--help").out, "Flags"), -1)[1:] {
+		name := regexp.MustCompile(`^[a-z-]+`).FindString(entry)
+		if name == "help" {
+			continue
+		}
+		if !strings.Contains(table, "`--"+name+"`") {
+			t.Errorf("docs/operations.md does not tell of --%s", name)
+		}
+		if !slices.Contains(elsewhere, name) && !regexp.MustCompile(`(?m)^(?:# )?`+name+`:`).MatchString(file) {
+			t.Errorf("deploy/codeword.yaml does not tell of %s", name)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -140,8 +141,10 @@ func (c *keysRetire) Run(ctx context.Context, s streams) error {
 			return done(s, manager.Retire(ctx, l.actor, c.Key), "retired signing key %s\n", c.Key)
 		}
 		version, err := strconv.ParseUint(c.Key, 10, 32)
-		if err != nil {
-			return asUsage(fmt.Errorf("%q is not a key of 'keys list'", c.Key))
+		if err != nil || !slices.ContainsFunc(l.ring.List(), func(k keyring.Key) bool {
+			return k.Purpose == keyring.Purpose(c.Purpose) && uint64(k.Version) == version
+		}) {
+			return asUsage(fmt.Errorf("%q is no %s key of 'keys list'", c.Key, c.Purpose))
 		}
 		if err := c.retirable(ctx, l, uint32(version)); err != nil {
 			return usageUnlessStore(err)

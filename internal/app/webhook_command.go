@@ -55,7 +55,7 @@ type webhookCreate struct {
 	ledgerFlags
 	Client string   `help:"Client whose events are posted." placeholder:"ID" xor:"whose"`
 	All    bool     `help:"Post the events of all clients." xor:"whose"`
-	URL    string   `name:"url" required:"" help:"Where to: https, or http to this machine." placeholder:"URL"`
+	URL    string   `name:"url" env:"CODEWORD_WEBHOOK_URL" required:"" help:"Where to: https, or http to this machine." placeholder:"URL"`
 	Kinds  []string `help:"Kinds of events; all without it." placeholder:"KIND"`
 	JSON   bool     `name:"json" help:"Print JSON."`
 }
@@ -142,7 +142,7 @@ func (c *webhookShow) Run(ctx context.Context, s streams) error {
 
 type webhookUpdate struct {
 	endpointFlags
-	URL   string   `name:"url" help:"New URL." placeholder:"URL"`
+	URL   string   `name:"url" env:"CODEWORD_WEBHOOK_URL" help:"New URL." placeholder:"URL"`
 	Kinds []string `help:"New kinds." placeholder:"KIND" xor:"kinds"`
 	All   bool     `name:"all-kinds" help:"All kinds." xor:"kinds"`
 }

@@ -17,8 +17,8 @@ import (
 // eventLine is one thing that an event tells.
 type eventLine struct {
 	Name, From, To string
-	// Changed: it was From before.
-	Changed bool
+	// Changed: it was From before. Same: the same as To, by default.
+	Changed, Same bool
 }
 
 // eventItem is an event as a page shows it.
@@ -60,7 +60,7 @@ func eventLines(data map[string]json.RawMessage) []eventLine {
 			delta := changes[setting]
 			from, to := delta["from"], delta["to"]
 			if len(delta) == 2 && from != nil && to != nil {
-				out = append(out, eventLine{Name: setting, From: plain(from), To: plain(to), Changed: true})
+				out = append(out, eventLine{Name: setting, From: plain(from), To: plain(to), Changed: true, Same: plain(from) == plain(to)})
 				continue
 			}
 			raw, err := json.Marshal(delta)
@@ -129,6 +129,7 @@ func (v auditView) Filtered() bool { return v.Given("client") != "" || v.Given("
 // auditPage is GET /audit.
 func (c *Console) auditPage(w http.ResponseWriter, r *http.Request) {
 	v, status := auditView{frame: c.frame(r, sectionAudit, "Audit"), Filter: r.URL.Query()}, http.StatusOK
+	c.know(r, &v.frame)
 	q, wrong := parseEventQuery(r.URL)
 	if wrong != "" {
 		v.Error = wrong

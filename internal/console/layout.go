@@ -37,6 +37,8 @@ type frame struct {
 	Crumbs []link
 	// Script is the name of the page's script; empty for none.
 	Script string
+	// Known are clients whose ids the page's form proposes.
+	Known []option
 	// Done says what a form has just brought about, and Error what went wrong.
 	Done, Error string
 }
@@ -86,6 +88,23 @@ func (c *Console) frame(r *http.Request, section, title string, crumbs ...link) 
 		}
 	}
 	return f
+}
+
+// maxKnown is how many clients a form proposes.
+const maxKnown = 200
+
+// know has the page's form propose the ids of clients; none when they cannot be read.
+func (c *Console) know(r *http.Request, f *frame) {
+	if c.cfg.Clients == nil {
+		return
+	}
+	rows, err := c.cfg.Clients.List(r.Context())
+	if err != nil {
+		return // they can be typed
+	}
+	for i := range rows[:min(len(rows), maxKnown)] {
+		f.Known = append(f.Known, option{Value: rows[i].ID, Text: rows[i].Name})
+	}
 }
 
 // done are the sentences that a page shows after a form. A path carries only their
@@ -191,7 +210,7 @@ func utc(at any) string { return instant(at).UTC().Format("2006-01-02 15:04:05")
 
 // dollars writes millionths of a US dollar.
 func dollars(micros int64) string {
-	if micros%10_000 != 0 {
+	if micros%10_000 != 0 && micros < 1_000_000 {
 		return fmt.Sprintf("$%.4f", float64(micros)/1e6)
 	}
 	return fmt.Sprintf("$%.2f", float64(micros)/1e6)

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,6 +41,7 @@ func (v messagesView) Filtered() bool {
 // messagesPage is GET /messages.
 func (c *Console) messagesPage(w http.ResponseWriter, r *http.Request) {
 	v, status := messagesView{frame: c.frame(r, sectionMessages, "Messages"), Filter: r.URL.Query()}, http.StatusOK
+	c.know(r, &v.frame)
 	v.Script = liveScript
 	for s := store.MessageQueued; s <= store.MessageUnknown; s++ {
 		v.Statuses = append(v.Statuses, s.String())
@@ -102,6 +104,8 @@ func withParameter(path string, filters url.Values, name, value string) string {
 type moment struct {
 	Time  api.Time
 	Title string
+	// After is how long after the acceptance it was, "" for the acceptance.
+	After string
 	// Text explains it, Trouble is what went wrong, and Facts what else is known.
 	Text, Trouble string
 	Facts         []fact
@@ -146,11 +150,16 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, number str
 		MessageDetail: detail, Number: number, Moments: life(&detail, c.cfg.Now()),
 	}
 	for i := range detail.Dispatches {
-		if d := &detail.Dispatches[i]; d.Status != store.MessageFailed.String() && d.Status != store.MessageQueued.String() {
+		if d := &detail.Dispatches[i]; charged(d) {
 			v.Price += d.PriceMicros
 		}
 	}
 	c.render(w, http.StatusOK, "message.html", v)
+}
+
+// charged tells whether a carrier that did not say no may want money.
+func charged(d *DispatchView) bool {
+	return d.Status != store.MessageFailed.String() && d.Status != store.MessageQueued.String()
 }
 
 // life tells what happened to a message, in order.
@@ -169,12 +178,28 @@ func life(m *MessageDetail, now time.Time) []moment {
 		out = append(out, moment{Time: m.ExpireTime, Title: "Code ended", Text: "From here on the code is not accepted any more."})
 	}
 	slices.SortStableFunc(out, func(a, b moment) int { return cmp.Compare(a.Time.UnixNano(), b.Time.UnixNano()) })
+	for i := range out[1:] {
+		out[i+1].After = later(out[i+1].Time.Sub(m.CreateTime.Time))
+	}
 	return out
+}
+
+// later writes how long after the acceptance something happened; "" for before, since
+// clocks differ.
+func later(d time.Duration) string {
+	switch {
+	case d < 0:
+		return ""
+	case d < time.Minute:
+		return fmt.Sprintf("%.2f s later", d.Seconds())
+	default:
+		return d.Round(time.Second).String() + " later"
+	}
 }
 
 func dispatched(d *DispatchView) moment {
 	m := moment{
-		Time: d.Time, Title: "Handed to " + d.Route, Text: word(statuses)(d.Status), Decision: d.Decision,
+		Time: d.Time, Title: "Handed to " + d.Route, Text: word(handedOver)(d.Status), Decision: d.Decision,
 	}
 	if d.Error != "" {
 		m.Trouble = word(failures)(d.Error)
@@ -182,7 +207,7 @@ func dispatched(d *DispatchView) moment {
 	if d.Segments > 0 {
 		m.Facts = append(m.Facts, fact{"Segments", show(d.Segments)})
 	}
-	if d.PriceMicros > 0 {
+	if d.PriceMicros > 0 && charged(d) {
 		m.Facts = append(m.Facts, fact{"Price", dollars(d.PriceMicros)})
 	}
 	if d.CarrierRef != "" {
@@ -192,7 +217,7 @@ func dispatched(d *DispatchView) moment {
 }
 
 func received(v *ReceiptView) moment {
-	m := moment{Time: v.ReceiveTime, Title: "Receipt from " + v.Route, Text: word(statuses)(v.Status)}
+	m := moment{Time: v.ReceiveTime, Title: "Receipt from " + v.Route, Text: word(receipts)(v.Status)}
 	if v.Error != "" {
 		m.Trouble = word(failures)(v.Error)
 	}

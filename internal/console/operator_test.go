@@ -142,7 +142,13 @@ func TestChangesAreTheOperators(t *testing.T) {
 
 func TestMessagesFilters(t *testing.T) {
 	w := newWhole(t)
-	w.fill(w.client("shop", ""), 1, "main")
+	id := w.client("shop", "")
+	w.fill(id, 1, "main")
+	for _, path := range []string{"/messages", "/audit", "/webhooks", "/webhooks/new"} {
+		if !strings.Contains(w.get(path).body, `<option value="`+id+`">shop</option>`) {
+			t.Errorf("%s does not propose the client", path)
+		}
+	}
 	w.messages.asked = nil
 	got := w.get("/messages?to=%2B16502180000&status=sent&client=c&route=main&since=2026-01-02T03:04&until=2026-01-02T03:05&limit=")
 	if got.status != 200 || len(w.messages.asked) != 1 {
@@ -178,14 +184,25 @@ func TestLifeOfAMessageIsInOrder(t *testing.T) {
 	w.messages.detail.VerifyTime = w.messages.detail.Receipts[0].ReceiveTime
 	body := w.get("/messages/" + messageID.String()).body
 	last := -1
-	for _, want := range []string{"Accepted", "Handed to main", "failed too often just now", "the message went this way", "Receipt from main", "the carrier says that it arrived", "Verified"} {
+	for _, want := range []string{"Accepted", "Handed to main", "failed too often just now", "the message went this way", "Receipt from main", "The carrier says that it arrived", "Verified"} {
 		i := strings.Index(body, want)
 		if i <= last {
 			t.Errorf("%q is missing or out of order", want)
 		}
 		last = i
 	}
-	if !strings.Contains(body, "$0.0079") {
-		t.Error("the price is missing")
+	if strings.Count(body, "$0.0079") != 2 || !strings.Contains(body, "s later") {
+		t.Error("the price or how much later is missing")
+	}
+	w.messages.detail.Dispatches[0].Status = "queued"
+	w.messages.detail.Receipts[0].Status = "failed"
+	body = w.get("/messages/" + messageID.String()).body
+	for _, want := range []string{"The carrier did not take it, but another may", "The carrier says that it did not arrive"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if strings.Contains(body, "$0.0079") || strings.Contains(body, "waits to be sent") {
+		t.Error("what the carrier did not take has a price, or waits")
 	}
 }

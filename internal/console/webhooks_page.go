@@ -25,6 +25,7 @@ func (v webhooksView) Given(name string) string { return v.Filter.Get(name) }
 // webhooksPage is GET /webhooks.
 func (c *Console) webhooksPage(w http.ResponseWriter, r *http.Request) {
 	v, status := webhooksView{frame: c.frame(r, sectionWebhooks, "Webhooks"), Filter: r.URL.Query()}, http.StatusOK
+	c.know(r, &v.frame)
 	v.tell(r)
 	v.Filter.Del("done")
 	asked := *r.URL
@@ -73,10 +74,12 @@ type newWebhookView struct {
 
 // newWebhookPage is GET /webhooks/new.
 func (c *Console) newWebhookPage(w http.ResponseWriter, r *http.Request) {
-	c.render(w, http.StatusOK, "webhook-new.html", newWebhookView{
+	v := newWebhookView{
 		frame: c.frame(r, sectionWebhooks, "New endpoint", link{sectionWebhooks, "Webhooks"}), Kinds: hookKinds(nil),
 		Client: r.URL.Query().Get("client"),
-	})
+	}
+	c.know(r, &v.frame)
+	c.render(w, http.StatusOK, "webhook-new.html", v)
 }
 
 // createWebhookForm is POST /webhooks. The secret is in the answer alone.
@@ -90,6 +93,7 @@ func (c *Console) createWebhookForm(w http.ResponseWriter, r *http.Request) {
 		Client: strings.TrimSpace(r.PostFormValue("client")), URL: strings.TrimSpace(r.PostFormValue("url")),
 		AllClients: r.PostFormValue("all") != "", Kinds: hookKinds(kinds),
 	}
+	c.know(r, &v.frame)
 	if v.AllClients == (v.Client != "") {
 		v.Error = "The endpoint was not made: write a client's id, or choose all clients."
 		c.render(w, http.StatusBadRequest, "webhook-new.html", v)

@@ -30,25 +30,67 @@ var verdicts = map[string]string{
 	string(routing.NotDrawn):      "of several routes of one rank, chance picked another",
 }
 
+// statuses are what became of a message.
 var statuses = map[string]string{
 	"queued":    "waits to be sent",
 	"sent":      "a carrier took it",
 	"delivered": "the carrier says that it arrived",
-	"failed":    "was not sent",
+	"failed":    "did not arrive",
 	"expired":   "was not sent in time",
-	"unknown":   "nobody knows what became of it",
-	"accepted":  "the carrier has it",
+	"unknown":   "nobody knows whether a carrier took it",
 }
 
-// failures are the reasons that are not plain; all others are shown as they are.
+// handedOver are what came of handing a message to a carrier.
+var handedOver = map[string]string{
+	"queued":    "The carrier did not take it, but another may.",
+	"sent":      "The carrier took it.",
+	"delivered": "It arrived.",
+	"failed":    "The carrier did not take it, and no other is asked.",
+	"expired":   "The code ended before a carrier took it.",
+	"unknown":   "Nobody knows whether the carrier took it.",
+}
+
+// receipts are what carriers report.
+var receipts = map[string]string{
+	"accepted":  "The carrier has it.",
+	"delivered": "The carrier says that it arrived.",
+	"failed":    "The carrier says that it did not arrive.",
+}
+
+// failures are why a message was not taken, or did not arrive. Those that a carrier has
+// alone are shown as they are.
 var failures = map[string]string{
-	"opted_out":   "the phone replied STOP",
-	"unreachable": "the phone cannot be reached",
-	"filtered":    "the carrier filtered the text",
-	"throttled":   "the carrier wants fewer messages",
-	"unavailable": "the carrier was not available",
-	"timeout":     "no answer came in time",
-	"canceled":    "the message was canceled",
+	"opted_out":             "the phone replied STOP",
+	"invalid_number":        "there is no such number",
+	"landline":              "the number is a landline",
+	"rejected":              "the carrier refused it for good",
+	"carrier_rejected":      "the test number has it fail",
+	"expired":               "its time had run out",
+	"unreachable":           "the phone cannot be reached",
+	"filtered":              "the carrier filtered the text",
+	"unavailable":           "the carrier was not available",
+	"canceled":              "there was no room on the connection in time",
+	"throttled":             "the carrier wants fewer messages",
+	"misconfigured":         "the carrier does not accept our credentials, sender or settings",
+	"insufficient_funds":    "the account with the carrier has no money left",
+	"unregistered_campaign": "the sender's campaign is not registered",
+	"timeout":               "no answer came in time",
+	"connection_lost":       "the connection was lost before an answer came",
+	"unexpected_answer":     "the carrier's answer makes no sense",
+	"carrier_error":         "the carrier has a fault of its own",
+	"no_route":              "every route was out of order",
+	"route_unknown":         "no route may take it",
+	"busy":                  "it waited for its turn on a route",
+	"no_capacity":           "its turn on a route would have come after the code's end",
+	"code_spent":            "its code was used or replaced before it left",
+	"gave_up":               "it was tried too often",
+	"client_unknown":        "its client is not known",
+	"number_unreadable":     "its number cannot be read with this keyset",
+	"code_unavailable":      "its code cannot be derived with this keyset",
+	"phone_erased":          "the phone was erased",
+	"panic":                 "a fault of the service",
+	"released":              "a server gave it back when it stopped",
+	"interrupted":           "a server stopped while it was on its way",
 }
 
 var breakers = map[string]string{

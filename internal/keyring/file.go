@@ -31,6 +31,11 @@ func Load(path string) (*Ring, error) {
 // Create writes a new ring to a file that must not exist yet, so that no
 // command can overwrite the only copy of a key.
 func Create(path string, r *Ring) error {
+	return create(path, r, func(*os.File) error { return nil })
+}
+
+// create is Create; own may give the file away before it has its name.
+func create(path string, r *Ring, own func(*os.File) error) error {
 	raw, err := r.Marshal()
 	if err != nil {
 		return err
@@ -42,7 +47,7 @@ func Create(path string, r *Ring) error {
 		return fmt.Errorf("keyset: %w", err)
 	}
 	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(err, own(f), f.Sync(), f.Close()); err == nil {
 		err = os.Link(f.Name(), path)
 	}
 	if err = errors.Join(err, os.Remove(f.Name())); err == nil {
@@ -55,13 +60,14 @@ func Create(path string, r *Ring) error {
 }
 
 // Replace writes a changed ring over a file by way of a temporary one, so that
-// a crash leaves the old file or the new one, never half of either.
+// a crash leaves the old file or the new one, never half of either. The new one has the
+// owner of the old one.
 func Replace(path string, r *Ring) error {
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("keyset: %w", err)
 	}
-	if err := Create(tmp, r); err != nil {
+	if err := create(tmp, r, func(f *os.File) error { return keepOwner(path, f) }); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {
