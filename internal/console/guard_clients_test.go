@@ -37,3 +37,24 @@ func TestGuardSafeLists(t *testing.T) {
 		t.Error("what is held back and what is watched are mixed up")
 	}
 }
+
+// TestGuardManyHolds: an attack from many addresses does not make a page that nobody can
+// load, again and again since it keeps itself fresh. All are counted nevertheless.
+func TestGuardManyHolds(t *testing.T) {
+	w := newWhole(t)
+	id := w.client("shop", "")
+	for i := range 2500 {
+		mode := map[bool]string{true: "enforce", false: "shadow"}[i < 2000]
+		w.guard.holds = append(w.guard.holds, hold(fmt.Sprint(id, "/address/", i), id, "address", fmt.Sprint("address ", i, "."), mode))
+	}
+	got := w.get("/guard")
+	w.checkPage("/guard", got, true)
+	if len(got.body) > 1<<20 {
+		t.Errorf("the page has %d bytes", len(got.body))
+	}
+	for _, want := range []string{"address 0.", "address 99.", "And 1900 more", "address 2000.", "address 2099.", "And 400 more", `data-label="Held back">2000<`, `data-label="Only watched">500<`} {
+		if !strings.Contains(got.body, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
