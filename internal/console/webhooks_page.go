@@ -27,9 +27,7 @@ func (c *Console) webhooksPage(w http.ResponseWriter, r *http.Request) {
 	v, status := webhooksView{frame: c.frame(r, sectionWebhooks, "Webhooks"), Filter: r.URL.Query()}, http.StatusOK
 	v.tell(r)
 	v.Filter.Del("done")
-	asked := *r.URL
-	asked.RawQuery = v.Filter.Encode()
-	q, wrong := parseHookQuery(&asked, "client", "limit", "cursor")
+	q, wrong := parseHookQuery(asking(r.URL, v.Filter.Encode()), "client", "limit", "cursor")
 	if wrong != "" {
 		v.Error = wrong
 		c.render(w, http.StatusBadRequest, "webhooks.html", v)
@@ -153,9 +151,7 @@ func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, status int
 		v.Edit, v.AllKinds = r.PostForm.Get("url"), hookKinds(r.PostForm["kind"])
 	}
 	v.Filter.Del("done")
-	asked := *r.URL
-	asked.RawQuery = v.Filter.Encode()
-	q, misread := parseHookQuery(&asked, "state", "limit", "cursor")
+	q, misread := parseHookQuery(asking(r.URL, v.Filter.Encode()), "state", "limit", "cursor")
 	if misread != "" {
 		status, v.Error = http.StatusBadRequest, misread
 		c.render(w, status, "webhook.html", v)
