@@ -178,6 +178,32 @@ func TestKeeperRefuses(t *testing.T) {
 	}
 }
 
+// TestKeeperClientsThatCannotBeRead: what is wrong with a client's settings does not keep
+// an owner of a number from what is kept of it, nor from having it erased.
+func TestKeeperClientsThatCannotBeRead(t *testing.T) {
+	b := newKeeperBed(t)
+	id := b.send("client-live-a")
+	row, err := b.clients.Find(t.Context(), "client-live-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row.Settings = []byte(`{"codeLength": 99}`)
+	if err := b.engine.UpdateClient(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.clients.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := b.Export(t.Context(), "cli:ann", "client-live-a", id)
+	if err != nil || doc.PhoneNumber != keptNumber || doc.PhoneID != id || len(doc.Messages) != 1 {
+		t.Errorf("export: %+v, %v", doc, err)
+	}
+	done, err := b.Erase(t.Context(), "cli:ann", "client-live-a", keptNumber)
+	if err != nil || done.PhoneID != id || done.Erased.Phones != 1 || done.Erased.Messages != 1 {
+		t.Errorf("erase: %+v, %v", done, err)
+	}
+}
+
 func mustIDs(t *testing.T, b *keeperBed, external string) []store.PhoneID {
 	t.Helper()
 	id := b.otp.ParsePhoneID(b.clients.Client("client-live-a"), external)
