@@ -195,7 +195,7 @@ func TestKeeperClientsThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc, err := b.Export(t.Context(), "cli:ann", "client-live-a", id)
-	if err != nil || doc.PhoneNumber != keptNumber || doc.PhoneID != id || len(doc.Messages) != 1 {
+	if err != nil || doc.PhoneNumber != keptNumber || doc.PhoneID != id || len(doc.Messages) != 1 || doc.Messages[0].PhoneID != id {
 		t.Errorf("export: %+v, %v", doc, err)
 	}
 	done, err := b.Erase(t.Context(), "cli:ann", "client-live-a", keptNumber)
