@@ -68,7 +68,7 @@ func newLogBed(t *testing.T) *logBed {
 	}
 	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: lookup.New(lookup.Config{Table: new(lookup.Lines)}), Now: now, Queued: func() {}})
 	b.messageLog = &messageLog{store: st, clients: registry, otp: service, audit: &audit.Trail{Store: st, Now: now}}
-	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.Clients, Now: now})
+	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.All, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,6 +240,20 @@ func TestStopReachesWhoeverKnowsThePhone(t *testing.T) {
 	b.mustSend("client-live-b", loggedNumber) // it never wrote, so it was not meant
 	b.says("START")
 	b.mustSend("client-live-a", loggedNumber)
+}
+
+// TestStopOfClientsThatCannotBeRead: STOP is obeyed also for a client whose settings cannot
+// be read meanwhile. A START could be of another route than its own, so it lifts nothing.
+func TestStopOfClientsThatCannotBeRead(t *testing.T) {
+	b := newLogBed(t)
+	b.mustSend("client-live-a", loggedNumber)
+	b.spoil("client-live-a", `{"codeLength": 99}`)
+	b.says("STOP")
+	b.says("START")
+	b.spoil("client-live-a", `{}`)
+	if err := b.send("client-live-a", loggedNumber); !fault.Is(err, fault.OptedOut) {
+		t.Errorf("after STOP: %v", err)
+	}
 }
 
 func TestVerdictsOfAnotherRelease(t *testing.T) {
