@@ -272,9 +272,9 @@ func (n *node) drain(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	err := n.public.Shutdown(ctx)
 	grace, cancelGrace := context.WithTimeout(ctx, adminGrace)
 	defer cancelGrace()
-	err := n.public.Shutdown(ctx)
 	if n.admin.Shutdown(grace) != nil {
 		err = errors.Join(err, n.admin.Close())
 	}
