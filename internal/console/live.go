@@ -22,6 +22,9 @@ const (
 	liveItems = 20
 )
 
+// livePath is where the stream is.
+const livePath = "/admin/v1/live"
+
 // liveScript is the script of the pages that follow the stream.
 const liveScript = "live.js"
 
