@@ -88,3 +88,43 @@ func TestNobodyTakesTheStore(t *testing.T) {
 		t.Errorf("afterwards: %d", got.status)
 	}
 }
+
+// TestNobodyTakesAllStreams: whoever opens stream after stream leaves some to others.
+func TestNobodyTakesAllStreams(t *testing.T) {
+	s := newSSO(t, nil)
+	viewer := s.enter("sms-viewers")
+	s.issuer.With(func() { s.issuer.User = map[string]any{"sub": "bob-2", "email": "bob@example.com"} })
+	admin := s.enter("sms-admins")
+	open := func(b *http.Client, header ...string) (status int) {
+		ctx, cancel := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+livePath, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range header {
+			req.Header.Set("Authorization", h)
+		}
+		resp, err := b.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cancel)
+		return resp.StatusCode
+	}
+	for range 16 {
+		if status := open(viewer); status != http.StatusOK {
+			t.Fatalf("%d", status)
+		}
+	}
+	if status := open(viewer); status != http.StatusServiceUnavailable {
+		t.Errorf("one more: %d", status)
+	}
+	if status := open(admin); status != http.StatusOK {
+		t.Errorf("somebody else: %d", status)
+	}
+	for range 47 {
+		if status := open(s.fixture.browser(), "Bearer "+token); status != http.StatusOK {
+			t.Errorf("with the token: %d", status)
+		}
+	}
+}

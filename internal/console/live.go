@@ -41,7 +41,7 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	s, ok := c.feed.join()
+	s, ok := c.feed.join(who(r.Context()).Subject)
 	if !ok {
 		h.Set("Retry-After", "10")
 		c.refuseCode(w, http.StatusServiceUnavailable, api.CodeUnavailable)
