@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 
 	"codeword/internal/audit"
 	"codeword/internal/delivery"
@@ -231,7 +232,9 @@ func (n *node) run(ctx context.Context) error {
 		return n.delivery.Run(ctx)
 	})
 	l.start(background, "public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
-	l.start(background, "admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
+	l.start(background, "admin listener", func(context.Context) error {
+		return served(n.admin.Serve(netutil.LimitListener(n.cfg.Admin, maxAdminConnections)))
+	})
 	tuneRuntime()
 	n.log.InfoContext(ctx, "serving", "url", n.cfg.PublicURL, "listen", n.cfg.Public.Addr().String(),
 		"admin", n.cfg.Admin.Addr().String(), "version", version(), "host", hostname())
