@@ -168,7 +168,9 @@ func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, w
 		v.Clients = guardClients(rows, holds)
 	}
 	const recent = 15
-	for _, kind := range []string{"guard.", "spend."} {
+	// Those of budgets are few, so they are named in full: by a beginning alone the store
+	// would read all events in search of them.
+	for _, kind := range []string{"guard.", "spend.warning", "spend.stop"} {
 		events, err := c.lastEvents(r, store.EventQuery{Kind: kind, Limit: recent})
 		failed(err)
 		v.Events = append(v.Events, events...)

@@ -1,9 +1,13 @@
 package console_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+
+	"codeword/internal/console"
+	"codeword/internal/store"
 )
 
 // TestGuardSafeLists: what is never held back is shown by client, numbers masked, and
@@ -56,5 +60,42 @@ func TestGuardManyHolds(t *testing.T) {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+}
+
+// askedEvents remembers which kinds it was asked for.
+type askedEvents struct {
+	*memory
+
+	kinds []string
+}
+
+func (a *askedEvents) Events(ctx context.Context, q store.EventQuery) ([]store.Event, error) {
+	a.kinds = append(a.kinds, q.Kind)
+	return a.memory.Events(ctx, q)
+}
+
+// TestGuardFindsEventsOfBudgets by their kinds, which are rare: with the beginning of kinds
+// alone a store reads everything that the guard has ever told.
+func TestGuardFindsEventsOfBudgets(t *testing.T) {
+	asked := &askedEvents{}
+	s := newSSO(t, func(cfg *console.Config) {
+		asked.memory, _ = cfg.Events.(*memory)
+		cfg.Events = asked
+	})
+	for i, kind := range []string{"spend.warning", "guard.hold", "spend.stop", "guard.alarm"} {
+		asked.events = append(asked.events, store.Event{ID: store.NewEventID(), At: at(10 + i), Kind: kind, Actor: "service"})
+	}
+	body := s.do(s.browser, "GET", "/guard", nil, bearer).body
+	last := -1
+	for _, kind := range []string{"guard.alarm", "spend.stop", "guard.hold", "spend.warning"} {
+		i := strings.Index(body, "<strong>"+kind+"<")
+		if i <= last {
+			t.Errorf("%s is missing or out of order", kind)
+		}
+		last = i
+	}
+	if kinds := strings.Join(asked.kinds, " "); strings.Contains(kinds+" ", "spend. ") {
+		t.Errorf("asked for %s", kinds)
 	}
 }
