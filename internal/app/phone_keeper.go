@@ -85,7 +85,7 @@ func (k *phoneKeeper) subject(ctx context.Context, client, name string) (out sub
 		return out, console.ErrNoPhone
 	}
 	out.ids = []store.PhoneID{id}
-	record, err := k.store.PhoneRecord(ctx, store.PhoneQuery{Now: k.now(), Client: client, Phones: out.ids})
+	record, err := k.store.PhoneRecord(ctx, store.PhoneQuery{Now: k.now(), Client: client, Phones: out.ids, RowOnly: true})
 	if err != nil || len(record.Sealed) == 0 {
 		return out, err
 	}
