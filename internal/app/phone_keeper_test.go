@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -175,6 +176,23 @@ func TestKeeperRefuses(t *testing.T) {
 	}
 	if doc, err := b.store.PhoneRecord(t.Context(), store.PhoneQuery{Now: b.now, Client: "client-live-a", Phones: mustIDs(t, b, id)}); err != nil || !doc.Known {
 		t.Errorf("the phone is gone without an entry: %+v, %v", doc, err)
+	}
+}
+
+// swept is a store whose messages end after they were listed.
+type swept struct{ phoneKeeperStore }
+
+func (swept) Message(context.Context, store.MessageID) (store.MessageDetail, error) {
+	return store.MessageDetail{}, fault.New(fault.NotFound, "no such message")
+}
+
+// TestKeeperExportsWhileMessagesEnd: what is not kept any more is left out.
+func TestKeeperExportsWhileMessagesEnd(t *testing.T) {
+	b := newKeeperBed(t)
+	id := b.send("client-live-a")
+	b.store = swept{b.store}
+	if doc, err := b.Export(t.Context(), "cli:ann", "client-live-a", id); err != nil || doc.PhoneNumber != keptNumber || len(doc.Messages) != 0 {
+		t.Errorf("export: %+v, %v", doc, err)
 	}
 }
 
