@@ -48,6 +48,11 @@ func (g guardView) Spent(client string) spend.State {
 	return g.n.screen.Spent(client, g.n.cfg.Now())
 }
 
+// maxAdminConnections bounds the connections of the admin listener: whoever reaches it,
+// known or not, must not take the files of the process, which the sends need. More wait in
+// the backlog of the system.
+const maxAdminConnections = 512
+
 // Time limits of the admin listener. A CPU profile takes longer than any page;
 // pprof extends the write deadline by itself.
 const (

@@ -46,7 +46,7 @@ func (l *messageLog) Reveal(ctx context.Context, actor string, id store.MessageI
 		return "", fault.Wrap(fault.NotFound, "the number is not kept", err)
 	}
 	data := revealData{MessageID: id.String()}
-	if c := l.clients.Client(m.Client); c != nil {
+	if c := l.clients.Known(m.Client); c != nil {
 		data.PhoneID = l.otp.PhoneID(c, m.Phone)
 	}
 	told := func() error { return nil } // the entry comes before the number is told
@@ -61,7 +61,7 @@ func (l *messageLog) List(ctx context.Context, q console.MessageQuery) (console.
 	query := store.MessageQuery{
 		Limit: q.Limit, Before: q.Before, Status: q.Status, Route: q.Route, Since: q.Since, Until: q.Until,
 	}
-	clients := l.clients.Clients()
+	clients := l.clients.All()
 	for _, c := range clients {
 		if q.Client == "" || q.Client == c.ID {
 			query.Clients = append(query.Clients, c.ID)
@@ -145,7 +145,7 @@ func (l *messageLog) view(m *store.Message) console.MessageView {
 		CreateTime: api.NewTime(m.CreatedAt), UpdateTime: api.NewTime(latest(m.CreatedAt, m.UpdatedAt)),
 		ExpireTime: api.NewTime(m.ExpiresAt), VerifyTime: optionalTime(m.VerifiedAt),
 	}
-	if c := l.clients.Client(m.Client); c != nil {
+	if c := l.clients.Known(m.Client); c != nil {
 		v.PhoneID = l.otp.PhoneID(c, m.Phone)
 	}
 	if len(m.Sealed) > 0 {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -67,7 +68,7 @@ func newLogBed(t *testing.T) *logBed {
 	}
 	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: lookup.New(lookup.Config{Table: new(lookup.Lines)}), Now: now, Queued: func() {}})
 	b.messageLog = &messageLog{store: st, clients: registry, otp: service, audit: &audit.Trail{Store: st, Now: now}}
-	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.Clients, Now: now})
+	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.All, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +201,35 @@ func TestMessageLogFinds(t *testing.T) {
 }
 
 // TestStopReachesWhoeverKnowsThePhone is the intake over a real store.
+// spoil gives a client settings that cannot be read.
+func (b *logBed) spoil(client, settings string) {
+	b.t.Helper()
+	row, err := b.clients.Find(b.t.Context(), client)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	row.Settings = []byte(settings)
+	if err := errors.Join(b.engine.UpdateClient(b.t.Context(), row), b.clients.Load(b.t.Context())); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// TestMessagesOfClientsThatCannotBeRead are there, since that is when operators look.
+func TestMessagesOfClientsThatCannotBeRead(t *testing.T) {
+	b := newLogBed(t)
+	b.mustSend("client-live-a", loggedNumber)
+	want := b.list(console.MessageQuery{}).Messages[0]
+	b.spoil("client-live-a", `{"codeLength": 99}`)
+	for name, q := range map[string]console.MessageQuery{"all": {}, "client": {Client: want.ClientID}, "number": {To: loggedNumber}, "phone": {To: want.PhoneID}} {
+		if got := b.list(q).Messages; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	if got := b.list(console.MessageQuery{Client: "client-live-none"}).Messages; len(got) != 0 {
+		t.Errorf("another client: %+v", got)
+	}
+}
+
 func TestStopReachesWhoeverKnowsThePhone(t *testing.T) {
 	b := newLogBed(t)
 	b.mustSend("client-live-a", loggedNumber)
@@ -210,6 +240,20 @@ func TestStopReachesWhoeverKnowsThePhone(t *testing.T) {
 	b.mustSend("client-live-b", loggedNumber) // it never wrote, so it was not meant
 	b.says("START")
 	b.mustSend("client-live-a", loggedNumber)
+}
+
+// TestStopOfClientsThatCannotBeRead: STOP is obeyed also for a client whose settings cannot
+// be read meanwhile. A START could be of another route than its own, so it lifts nothing.
+func TestStopOfClientsThatCannotBeRead(t *testing.T) {
+	b := newLogBed(t)
+	b.mustSend("client-live-a", loggedNumber)
+	b.spoil("client-live-a", `{"codeLength": 99}`)
+	b.says("STOP")
+	b.says("START")
+	b.spoil("client-live-a", `{}`)
+	if err := b.send("client-live-a", loggedNumber); !fault.Is(err, fault.OptedOut) {
+		t.Errorf("after STOP: %v", err)
+	}
 }
 
 func TestVerdictsOfAnotherRelease(t *testing.T) {

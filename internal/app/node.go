@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 
 	"codeword/internal/audit"
 	"codeword/internal/delivery"
@@ -218,7 +219,9 @@ func (n *node) run(ctx context.Context) error {
 		return n.delivery.Run(ctx)
 	})
 	l.start(background, "public listener", func(context.Context) error { return n.public.Serve(n.cfg.Public) })
-	l.start(background, "admin listener", func(context.Context) error { return served(n.admin.Serve(n.cfg.Admin)) })
+	l.start(background, "admin listener", func(context.Context) error {
+		return served(n.admin.Serve(netutil.LimitListener(n.cfg.Admin, maxAdminConnections)))
+	})
 	n.log.InfoContext(ctx, "serving", "url", n.cfg.PublicURL, "listen", n.cfg.Public.Addr().String(),
 		"admin", n.cfg.Admin.Addr().String(), "version", version(), "host", hostname())
 
@@ -258,9 +261,9 @@ func (n *node) drain(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	err := n.public.Shutdown(ctx)
 	grace, cancelGrace := context.WithTimeout(ctx, adminGrace)
 	defer cancelGrace()
-	err := n.public.Shutdown(ctx)
 	if n.admin.Shutdown(grace) != nil {
 		err = errors.Join(err, n.admin.Close())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"codeword/api"
 	"codeword/internal/console"
+	"codeword/internal/fault"
 	"codeword/internal/store"
 )
 
@@ -150,6 +151,9 @@ func (k *phoneKeeper) exportMessages(ctx context.Context, s *subject, out *conso
 		}
 		for i := range page.Messages {
 			detail, err := log.Find(ctx, page.Messages[i].ID)
+			if fault.Is(err, fault.NotFound) {
+				continue // its retention has ended meanwhile
+			}
 			if err != nil {
 				return err
 			}

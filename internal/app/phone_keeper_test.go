@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -175,6 +176,49 @@ func TestKeeperRefuses(t *testing.T) {
 	}
 	if doc, err := b.store.PhoneRecord(t.Context(), store.PhoneQuery{Now: b.now, Client: "client-live-a", Phones: mustIDs(t, b, id)}); err != nil || !doc.Known {
 		t.Errorf("the phone is gone without an entry: %+v, %v", doc, err)
+	}
+}
+
+// swept is a store whose messages end after they were listed.
+type swept struct{ phoneKeeperStore }
+
+func (swept) Message(context.Context, store.MessageID) (store.MessageDetail, error) {
+	return store.MessageDetail{}, fault.New(fault.NotFound, "no such message")
+}
+
+// TestKeeperExportsWhileMessagesEnd: what is not kept any more is left out.
+func TestKeeperExportsWhileMessagesEnd(t *testing.T) {
+	b := newKeeperBed(t)
+	id := b.send("client-live-a")
+	b.store = swept{b.store}
+	if doc, err := b.Export(t.Context(), "cli:ann", "client-live-a", id); err != nil || doc.PhoneNumber != keptNumber || len(doc.Messages) != 0 {
+		t.Errorf("export: %+v, %v", doc, err)
+	}
+}
+
+// TestKeeperClientsThatCannotBeRead: what is wrong with a client's settings does not keep
+// an owner of a number from what is kept of it, nor from having it erased.
+func TestKeeperClientsThatCannotBeRead(t *testing.T) {
+	b := newKeeperBed(t)
+	id := b.send("client-live-a")
+	row, err := b.clients.Find(t.Context(), "client-live-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row.Settings = []byte(`{"codeLength": 99}`)
+	if err := b.engine.UpdateClient(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.clients.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := b.Export(t.Context(), "cli:ann", "client-live-a", id)
+	if err != nil || doc.PhoneNumber != keptNumber || doc.PhoneID != id || len(doc.Messages) != 1 || doc.Messages[0].PhoneID != id {
+		t.Errorf("export: %+v, %v", doc, err)
+	}
+	done, err := b.Erase(t.Context(), "cli:ann", "client-live-a", keptNumber)
+	if err != nil || done.PhoneID != id || done.Erased.Phones != 1 || done.Erased.Messages != 1 {
+		t.Errorf("erase: %+v, %v", done, err)
 	}
 }
 

@@ -24,7 +24,7 @@ func (n *node) wireRouting() (err error) {
 	})
 	n.intake, err = inbound.New(inbound.Config{
 		Receipts: n.hooks.emitter.Receipts(n.store),
-		Clients:  n.clients.Clients,
+		Clients:  n.clients.All,
 		Mark: func(ctx context.Context, c *tenant.Client, number phone.Number, mark store.Mark) error {
 			return n.otp.MarkKnown(ctx, c, number, mark)
 		},

@@ -142,7 +142,7 @@ func (s *testSends) optedOut(ctx context.Context, n phone.Number) error {
 		if err != nil {
 			return fault.Wrap(fault.Internal, "phone id", err)
 		}
-		record, err := s.phones.PhoneRecord(ctx, store.PhoneQuery{Now: s.now(), Client: rows[i].ID, Phones: ids})
+		record, err := s.phones.PhoneRecord(ctx, store.PhoneQuery{Now: s.now(), Client: rows[i].ID, Phones: ids, RowOnly: true})
 		if err != nil {
 			return err
 		}

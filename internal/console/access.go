@@ -122,6 +122,9 @@ func (c *Console) at(mux *http.ServeMux, path string, as kind, by handlers) {
 		if !ok || role < login.Viewer {
 			panic(fmt.Sprintf("console: nothing says which role %s %s needs (access.go)", method, path))
 		}
+		if !ungated(path) {
+			h = c.gated(as, h)
+		}
 		admitted[method] = c.admitting(role, as, h)
 		if strings.HasPrefix(path, apiPrefix) {
 			c.operations = append(c.operations, Operation{method, path})

@@ -124,6 +124,21 @@ func (c *Console) condition(w http.ResponseWriter, r *http.Request, id string, b
 	return row.Revision, true
 }
 
+// unconditional refuses If-Match for a change of what has no strong tag: by the strong
+// comparison none names it (section 13.1.1), and whoever sends one relies on it. Only "*"
+// holds.
+func (c *Console) unconditional(w http.ResponseWriter, r *http.Request) bool {
+	values := r.Header.Values("If-Match")
+	if len(values) == 0 {
+		return true
+	}
+	if _, all, ok := readTags(values); ok && all {
+		return true
+	}
+	c.refuse(w, http.StatusPreconditionFailed, codePrecondition, "This has no strong entity tag to change it by: nothing was changed.")
+	return false
+}
+
 func (c *Console) refuseCondition(w http.ResponseWriter) {
 	c.refuse(w, http.StatusPreconditionFailed, codePrecondition, "The client has another entity tag by now: nothing was changed.")
 }

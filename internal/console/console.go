@@ -126,6 +126,7 @@ type Console struct {
 	operations []Operation
 	handler    http.Handler
 	feed       *feed
+	gate       *gate
 }
 
 // New returns a Console.
@@ -150,7 +151,7 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	c := &Console{cfg: cfg, logins: logins}
+	c := &Console{cfg: cfg, logins: logins, gate: newGate()}
 	if c.pages, err = loadPages(c.clientName); err != nil {
 		return nil, err
 	}

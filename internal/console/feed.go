@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// maxStreams bounds the streams of a server.
-	maxStreams = 64
+	// maxStreams bounds the streams of a server, and streamsOfOne those of one person, who
+	// may have many pages open. It is not for the holders of the admin token.
+	maxStreams, streamsOfOne = 64, 16
 	// sampleEvery is how often all is looked at that streams tell, while there are any.
 	sampleEvery = 2 * time.Second
 	// sampleTimeout is how long one look may take.
@@ -41,6 +42,7 @@ type lookout struct{ stop context.CancelFunc }
 // stream is what one reader has still to be told: of each section the latest, so that
 // slow readers miss what is out of date and hold up nobody.
 type stream struct {
+	person string
 	// wake is full while there is something to tell, and done closed when there will
 	// be nothing more.
 	wake chan struct{}
@@ -54,14 +56,15 @@ func newFeed(sample func(context.Context) []section) *feed {
 	return &feed{sample: sample, streams: map[*stream]struct{}{}}
 }
 
-// join adds a stream; false when there are too many, or the server ends.
-func (f *feed) join() (*stream, bool) {
+// join adds a stream of a person, that is a subject or empty for the token; false when
+// there are too many, or the server ends.
+func (f *feed) join(person string) (*stream, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ended || len(f.streams) >= maxStreams {
+	if f.ended || len(f.streams) >= maxStreams || person != "" && f.count(person) >= streamsOfOne {
 		return nil, false
 	}
-	s := &stream{wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &stream{person: person, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	f.streams[s] = struct{}{}
 	s.tell(f.latest)
 	if f.run == nil {
@@ -70,6 +73,16 @@ func (f *feed) join() (*stream, bool) {
 		go f.watch(ctx, f.run)
 	}
 	return s, true
+}
+
+// count counts the streams of a person. f.mu is held.
+func (f *feed) count(person string) (n int) {
+	for s := range f.streams {
+		if s.person == person {
+			n++
+		}
+	}
+	return n
 }
 
 // leave removes a stream; the last one ends the sampling.

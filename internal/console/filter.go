@@ -74,6 +74,16 @@ func readFilters(u *url.URL, names []string, set func(name, value string) (want 
 	return ""
 }
 
+// asking is the URL with another query, unless its own cannot be read: what is left of
+// such a one would select more than was meant, so that readFilters has to see it.
+func asking(u *url.URL, query string) *url.URL {
+	out := *u
+	if _, err := url.ParseQuery(u.RawQuery); err == nil {
+		out.RawQuery = query
+	}
+	return &out
+}
+
 // filter sets one filter. When the value is not what it should be, it tells what
 // that is.
 func (q *MessageQuery) filter(name, value string) (want string) {

@@ -101,9 +101,27 @@ type guardView struct {
 	frame
 
 	// Holds are what is held back, Watched what would be if the guard might.
-	Holds, Watched, Alarms []holdItem
+	Holds, Watched, Alarms shownHolds
 	Clients                []guardClient
 	Events                 []eventItem
+}
+
+// maxHoldsShown is how many holds of a kind the page shows: an attack from many addresses
+// makes thousands. The document has them all.
+const maxHoldsShown = 100
+
+// shownHolds are the latest holds of a kind, and how many there are beside.
+type shownHolds struct {
+	Items []holdItem
+	More  int
+}
+
+func (s *shownHolds) add(item holdItem) {
+	if len(s.Items) == maxHoldsShown {
+		s.More++
+		return
+	}
+	s.Items = append(s.Items, item)
 }
 
 // holdItem is a hold as the page shows it. Releasable: who asks may end it.
@@ -137,11 +155,11 @@ func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, w
 		item := holdItem{holds[i], v.May("operator")}
 		switch {
 		case item.Scope == fraud.Client.String():
-			v.Alarms = append(v.Alarms, item)
+			v.Alarms.add(item)
 		case item.Mode == tenant.GuardEnforce:
-			v.Holds = append(v.Holds, item)
+			v.Holds.add(item)
 		default:
-			v.Watched = append(v.Watched, item)
+			v.Watched.add(item)
 		}
 	}
 	if c.cfg.Clients != nil {
@@ -150,7 +168,9 @@ func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, w
 		v.Clients = guardClients(rows, holds)
 	}
 	const recent = 15
-	for _, kind := range []string{"guard.", "spend."} {
+	// Those of budgets are few, so they are named in full: by a beginning alone the store
+	// would read all events in search of them.
+	for _, kind := range []string{"guard.", "spend.warning", "spend.stop"} {
 		events, err := c.lastEvents(r, store.EventQuery{Kind: kind, Limit: recent})
 		failed(err)
 		v.Events = append(v.Events, events...)

@@ -28,7 +28,7 @@ func (c *Console) route() http.Handler {
 	c.handlePhones(mux)
 	c.handleWebhooks(mux)
 	c.jsonAt(mux, "/admin/v1/openapi.yaml", c.descriptionYAML, nil)
-	c.jsonAt(mux, "/admin/v1/live", c.live, nil)
+	c.jsonAt(mux, livePath, c.live, nil)
 	metrics := promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{})
 	c.jsonAt(mux, "/metrics", metrics.ServeHTTP, nil)
 	for path, h := range map[string]http.HandlerFunc{

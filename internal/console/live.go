@@ -22,6 +22,9 @@ const (
 	liveItems = 20
 )
 
+// livePath is where the stream is.
+const livePath = "/admin/v1/live"
+
 // liveScript is the script of the pages that follow the stream.
 const liveScript = "live.js"
 
@@ -38,7 +41,7 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	s, ok := c.feed.join()
+	s, ok := c.feed.join(who(r.Context()).Subject)
 	if !ok {
 		h.Set("Retry-After", "10")
 		c.refuseCode(w, http.StatusServiceUnavailable, api.CodeUnavailable)

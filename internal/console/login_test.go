@@ -305,6 +305,27 @@ func TestViewersSeeNoNumbers(t *testing.T) {
 	}
 }
 
+// TestViewersSeeNoNumbersOfClientsThatCannotBeRead: neither in the settings nor in what is
+// wrong with them, which quotes it.
+func TestViewersSeeNoNumbersOfClientsThatCannotBeRead(t *testing.T) {
+	s := newSSO(t, nil)
+	id := s.client("shop", "")
+	s.memory.clients[0].Settings = []byte(`{"safeNumbers": ["+16502180000", "+442079460000"]}`)
+	for who, whole := range map[string]bool{"sms-viewers": false, "sms-operators": false, "sms-admins": true} {
+		b := s.enter(who)
+		for _, path := range []string{"/clients", "/clients/" + id, "/guard", "/admin/v1/clients", "/admin/v1/clients/" + id} {
+			got := s.do(b, "GET", path, nil)
+			if tells := strings.Contains(got.body, "6502180000") || strings.Contains(got.body, "442079460000"); got.status != 200 || tells && !whole {
+				t.Errorf("%s as %s: %d, a number is told: %v", path, who, got.status, tells)
+			}
+		}
+		got := s.do(b, "GET", "/admin/v1/clients/"+id, nil).body
+		if strings.Contains(got, "442079460000") != whole || strings.Contains(got, `"safeNumbers":["…0000","…0000"]`) == whole || !strings.Contains(got, `"problem":"`) {
+			t.Errorf("as %s: %s", who, got)
+		}
+	}
+}
+
 // TestHeadExportsNothing: an export is recorded and told, so it is not for a HEAD.
 func TestHeadExportsNothing(t *testing.T) {
 	s := newSSO(t, nil)

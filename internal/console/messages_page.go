@@ -46,9 +46,7 @@ func (c *Console) messagesPage(w http.ResponseWriter, r *http.Request) {
 	for s := store.MessageQueued; s <= store.MessageUnknown; s++ {
 		v.Statuses = append(v.Statuses, s.String())
 	}
-	asked := *r.URL
-	asked.RawQuery = zoned(v.Filter)
-	q, wrong := parseMessageQuery(r, &asked)
+	q, wrong := parseMessageQuery(r, asking(r.URL, zoned(v.Filter)))
 	if wrong != "" {
 		v.Error = wrong
 		c.render(w, http.StatusBadRequest, "messages.html", v)

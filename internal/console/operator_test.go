@@ -168,6 +168,15 @@ func TestMessagesFilters(t *testing.T) {
 		}
 		w.checkPage("/messages"+query, got, false)
 	}
+	// A query that cannot be read selects nothing, rather than all.
+	w.messages.asked = nil
+	for _, path := range []string{"/messages?status=%zz", "/messages?to=%2B1650218000%", "/messages?status=failed;to=x", "/webhooks?client=%zz", "/audit?kind=%zz", "/?client=%zz"} {
+		got := w.get(path)
+		if got.status != 400 || !strings.Contains(got.body, "The query cannot be read") || len(w.messages.asked) != 0 {
+			t.Errorf("%s: %d, asked for %v", path, got.status, w.messages.asked)
+		}
+		w.checkPage(path, got, false)
+	}
 	w.messages.err = fault.New(fault.InvalidPhone, "x")
 	if got := w.get("/messages?to=x"); got.status != 400 || !strings.Contains(got.body, "neither a phone number") {
 		t.Errorf("%d", got.status)

@@ -1,13 +1,15 @@
 package console
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"codeword/api"
 )
@@ -30,8 +32,8 @@ func (c *Console) readForm(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// readJSON reads a document of known members, or answers that it cannot be read. A body
-// without anything in it is an empty object.
+// readJSON reads a document of known members, each there once, or answers that it cannot
+// be read. A body without anything in it is an empty object.
 func (c *Console) readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if large := new(http.MaxBytesError); errors.As(err, &large) {
@@ -41,15 +43,8 @@ func (c *Console) readJSON(w http.ResponseWriter, r *http.Request, into any) boo
 	if len(body) == 0 && err == nil {
 		return true
 	}
-	dec := json.NewDecoder(strings.NewReader(string(body)))
-	dec.DisallowUnknownFields()
-	if err == nil {
-		err = dec.Decode(into)
-	}
-	if err == nil && dec.More() {
-		err = errors.New("something follows the object")
-	}
-	if err != nil {
+	// Kind refuses null, which would be taken for an empty object.
+	if err != nil || jsontext.Value(body).Kind() != '{' || json.Unmarshal(body, into, json.RejectUnknownMembers(true)) != nil {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, "The body is not the JSON object that is wanted here.")
 		return false
 	}

@@ -255,7 +255,7 @@ func (c *Console) updateWebhookJSON(w http.ResponseWriter, r *http.Request) {
 		// Kinds is left alone when it is not there; [] means all.
 		Kinds []string `json:"kinds"`
 	}
-	if !c.readJSON(w, r, &in) {
+	if !c.unconditional(w, r) || !c.readJSON(w, r, &in) {
 		return
 	}
 	e, err := c.endpointOf(r)

@@ -28,9 +28,7 @@ func (c *Console) webhooksPage(w http.ResponseWriter, r *http.Request) {
 	c.know(r, &v.frame)
 	v.tell(r)
 	v.Filter.Del("done")
-	asked := *r.URL
-	asked.RawQuery = v.Filter.Encode()
-	q, wrong := parseHookQuery(&asked, "client", "limit", "cursor")
+	q, wrong := parseHookQuery(asking(r.URL, v.Filter.Encode()), "client", "limit", "cursor")
 	if wrong != "" {
 		v.Error = wrong
 		c.render(w, http.StatusBadRequest, "webhooks.html", v)
@@ -157,9 +155,7 @@ func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, status int
 		v.Edit, v.AllKinds = r.PostForm.Get("url"), hookKinds(r.PostForm["kind"])
 	}
 	v.Filter.Del("done")
-	asked := *r.URL
-	asked.RawQuery = v.Filter.Encode()
-	q, misread := parseHookQuery(&asked, "state", "limit", "cursor")
+	q, misread := parseHookQuery(asking(r.URL, v.Filter.Encode()), "state", "limit", "cursor")
 	if misread != "" {
 		status, v.Error = http.StatusBadRequest, misread
 		c.render(w, status, "webhook.html", v)

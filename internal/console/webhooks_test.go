@@ -238,6 +238,14 @@ func TestWebhooksJSON(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	path := root + "/" + made.ID
+	// Its tag is weak, so that a change by it would be one that is not guarded.
+	tag := w.do(w.browser, "GET", path, nil).header.Get("ETag")
+	for condition, want := range map[string]int{tag: 412, `"1"`: 412, "x": 412, "*": 200} {
+		got := w.doBody("PATCH", path, `{"kinds": ["message.sent"]}`, bearer, "If-Match: "+condition)
+		if got.status != want || want == 412 && got.code != "PRECONDITION_FAILED" {
+			t.Errorf("If-Match: %s: %d %s", condition, got.status, got.body)
+		}
+	}
 	for _, step := range []struct {
 		method, path, body string
 		want               int

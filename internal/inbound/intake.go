@@ -34,8 +34,8 @@ type Config struct {
 	// refuses one that the client does not know with fault.NotFound. It is called
 	// concurrently and may be repeated.
 	Mark func(ctx context.Context, c *tenant.Client, n phone.Number, mark store.Mark) error
-	// Clients lists all clients, disabled ones included: an opt-out outlives a
-	// pause.
+	// Clients lists all clients, disabled ones and those that are Unread included: an
+	// opt-out outlives a pause.
 	Clients func() []*tenant.Client
 	// Replier is the carrier that brings answers to keywords over a route; nil,
 	// or a nil carrier, where nobody answers or the provider does so itself.

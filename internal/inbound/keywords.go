@@ -60,7 +60,7 @@ func (i *Intake) grant(ctx context.Context, route string, in carrier.Inbound, wi
 	default:
 		return nil
 	}
-	known, err := i.mark(ctx, in.From, i.clientsOf(route), mark)
+	known, err := i.mark(ctx, in.From, i.clientsOf(route, wish), mark)
 	if err != nil {
 		return err
 	}
@@ -69,11 +69,16 @@ func (i *Intake) grant(ctx context.Context, route string, in carrier.Inbound, wi
 }
 
 // clientsOf lists the clients whose messages may leave by a route, by id. Test
-// clients' messages never leave.
-func (i *Intake) clientsOf(route string) []*tenant.Client {
+// clients' messages never leave. One whose settings cannot be read may be of any route:
+// for a STOP it counts, for all else it does not.
+func (i *Intake) clientsOf(route string, wish message.KeywordKind) []*tenant.Client {
 	var out []*tenant.Client
 	for _, c := range i.cfg.Clients() {
-		if c.Live && (len(c.Settings.Routes) == 0 || slices.Contains(c.Settings.Routes, route)) {
+		mine := len(c.Settings.Routes) == 0 || slices.Contains(c.Settings.Routes, route)
+		if c.Unread {
+			mine = wish == message.KeywordStop
+		}
+		if c.Live && mine {
 			out = append(out, c)
 		}
 	}

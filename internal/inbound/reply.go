@@ -3,6 +3,7 @@ package inbound
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +56,8 @@ func newReplies() replies {
 // well.
 func (i *Intake) answer(route string, in carrier.Inbound, wish message.KeywordKind, known []*tenant.Client) {
 	c := i.cfg.Replier(route)
-	if c == nil || len(known) == 0 || in.To == in.From.E164() {
+	with := slices.IndexFunc(known, func(c *tenant.Client) bool { return !c.Unread }) // which has texts
+	if c == nil || with < 0 || in.To == in.From.E164() {
 		return
 	}
 	now := i.cfg.Now()
@@ -64,7 +66,7 @@ func (i *Intake) answer(route string, in carrier.Inbound, wish message.KeywordKi
 		return
 	}
 	// One phone gets one answer, however many clients share the sender.
-	texts := known[0].Texts
+	texts := known[with].Texts
 	var text message.Text
 	switch wish {
 	case message.KeywordStop:

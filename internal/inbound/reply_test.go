@@ -96,6 +96,29 @@ func TestReplies(t *testing.T) {
 	})
 }
 
+// TestClientsThatCannotBeRead: STOP is meant for them, too. They have no texts to answer
+// with, and START and HELP are not known to be theirs.
+func TestClientsThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const number, alone = "+16502530000", "+16502530001"
+		w := newWorld(t)
+		w.replier = true
+		unread := w.client("acme", `{}`, true)
+		unread.Texts, unread.Unread = nil, true
+		second := w.client("bolt", `{"brand":"Bolt"}`, true)
+		w.knows(number, "acme", "bolt")
+		w.knows(alone, "acme")
+		w.run()
+		w.handle(carrier.Reports{Inbound: []carrier.Inbound{says(t, number, "STOP"), says(t, alone, "STOP"), says(t, alone, "START"), says(t, alone, "HELP")}})
+		w.wantSends(1)
+		if string(w.sends[0].Text) != string(second.Texts.Stopped()) {
+			t.Errorf("STOP is answered %q", string(w.sends[0].Text))
+		}
+		w.wantOpted(number, "acme", "bolt")
+		w.wantOpted(alone, "acme")
+	})
+}
+
 func TestNoReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const number, stranger = "+16502530000", "+16502530001"

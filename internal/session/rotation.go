@@ -283,8 +283,8 @@ func (m *Manager) RotateNow(ctx context.Context, actor string, immediate bool) (
 	active := now.Add(m.cfg.PublishAhead)
 	if immediate || len(rows) == 0 {
 		active = now
-	} else if newest := rows[len(rows)-1]; newest.RetireAt.IsZero() && newest.ActiveAt.After(now) {
-		return info(newest, now), nil
+	} else if row, ok := upcoming(rows, now); ok {
+		return info(row, now), nil
 	}
 	row, err := m.fresh(now, active)
 	if err != nil {
@@ -294,10 +294,25 @@ func (m *Manager) RotateNow(ctx context.Context, actor string, immediate bool) (
 	err = m.cfg.Audit.Record(ctx, audit.Entry{Actor: actor, Kind: EventRotate, Data: data}, func() error {
 		return m.publish(ctx, rows, row)
 	})
+	if fault.Is(err, fault.Conflict) && !immediate { // somebody else was faster, perhaps with the next key
+		if rows, wrong := m.cfg.KeyStore.SigningKeys(ctx); wrong == nil {
+			if next, ok := upcoming(rows, now); ok {
+				return info(next, now), m.Load(ctx)
+			}
+		}
+	}
 	if err != nil {
 		return KeyInfo{}, err
 	}
 	return info(row, now), m.Load(ctx)
+}
+
+// upcoming is the key that is published and does not sign yet.
+func upcoming(rows []store.SigningKey, now time.Time) (row store.SigningKey, ok bool) {
+	if len(rows) > 0 {
+		row = rows[len(rows)-1]
+	}
+	return row, row.RetireAt.IsZero() && row.ActiveAt.After(now)
 }
 
 // Retire withdraws a key at once: it leaves the key set, and what it signed is

@@ -16,6 +16,7 @@ import (
 	"codeword/internal/audit/audittest"
 	"codeword/internal/fault"
 	"codeword/internal/session"
+	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
 
@@ -416,4 +417,49 @@ func TestOperatorsAreRecorded(t *testing.T) {
 	keys := w.store.keys
 	told(`keys.retire {"purpose":"signing","key":"`+first+`"}`,
 		`keys.rotate {"purpose":"signing","key":"`+keys[len(keys)-1].KID+`","activeTime":"2026-03-01T12:00:00Z"}`)
+}
+
+// overtaken is a store in which somebody else adds a key first.
+type overtaken struct {
+	*memory
+
+	first func()
+}
+
+func (o *overtaken) AddSigningKey(ctx context.Context, key store.SigningKey, after string) error {
+	if first := o.first; first != nil {
+		o.first = nil
+		first()
+	}
+	return o.memory.AddSigningKey(ctx, key, after)
+}
+
+// TestTwoOperatorsRotate: of two at one time both are told the key that one has published.
+func TestTwoOperatorsRotate(t *testing.T) {
+	t.Parallel()
+	o := &overtaken{}
+	w := newWorld(t, func(c *session.Config) {
+		o.memory, _ = c.KeyStore.(*memory)
+		c.KeyStore = o
+	})
+	for _, immediate := range []bool{false, true} {
+		var first session.KeyInfo
+		o.first = func() {
+			var err error
+			if first, err = w.RotateNow(t.Context(), audittest.Operator, immediate); err != nil {
+				t.Error(err)
+			}
+		}
+		keys := len(w.store.keys)
+		second, err := w.RotateNow(t.Context(), audittest.Operator, immediate)
+		switch {
+		case immediate: // whoever wants a key of his own has to know that he got none
+			wantFault(t, err, fault.Conflict)
+		case err != nil || second.KID != first.KID || second.State != session.KeyNext:
+			t.Errorf("%+v, %v, want %+v", second, err, first)
+		}
+		if len(w.store.keys) != keys+1 {
+			t.Errorf("%d keys, then %d", keys, len(w.store.keys))
+		}
+	}
 }

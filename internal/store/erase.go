@@ -8,6 +8,9 @@ type PhoneQuery struct {
 	Client string
 	// Phones are all ids that the number can have.
 	Phones []PhoneID
+	// RowOnly leaves out sessions and idempotency records, for which an engine may have to
+	// look at those of all phones.
+	RowOnly bool
 }
 
 // PhoneRecord is what is kept of a phone beside its messages, which Messages and

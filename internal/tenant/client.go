@@ -25,6 +25,9 @@ type Client struct {
 	// Texts are what the phones get.
 	Texts    *message.Texts
 	Revision int64
+	// Unread: the settings cannot be read, so that nothing else is known of the client than
+	// its id, its name, whether it is live and its revision. No caller is one.
+	Unread bool
 
 	secrets       []store.Secret
 	safeNumbers   phone.Prefixes

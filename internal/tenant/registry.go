@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -78,8 +79,8 @@ type view struct {
 	// credentials, of known and unknown clients alike, never enter it.
 	good    sync.Map
 	clients map[string]*Client
-	// refused are the revisions of clients that could not be read.
-	refused map[string]int64
+	// refused are the clients that could not be read.
+	refused map[string]*Client
 	// versions are the key versions under which any secret is kept: one, and
 	// while an index key is being replaced two.
 	versions []uint32
@@ -103,15 +104,15 @@ func (r *Registry) Load(ctx context.Context) error {
 		return err
 	}
 	old := r.view.Load()
-	next := &view{clients: make(map[string]*Client, len(rows)), refused: make(map[string]int64)}
+	next := &view{clients: make(map[string]*Client, len(rows)), refused: make(map[string]*Client)}
 	for _, row := range rows {
 		c := old.clients[row.ID]
 		if c == nil || c.Revision != row.Revision {
 			if c, err = Parse(row); err != nil {
-				if old.refused[row.ID] != row.Revision {
+				if was := old.refused[row.ID]; was == nil || was.Revision != row.Revision {
 					r.log.ErrorContext(ctx, "client has settings that cannot be read and is refused", "client", row.ID, "error", err)
 				}
-				next.refused[row.ID] = row.Revision
+				next.refused[row.ID] = &Client{ID: row.ID, Name: row.Name, Live: row.Live, Revision: row.Revision, Unread: true}
 				continue
 			}
 		}
@@ -164,6 +165,22 @@ func (r *Registry) Clients() []*Client {
 		out = append(out, c)
 	}
 	return out
+}
+
+// Known returns a client by id, also one that is Unread, or nil.
+func (r *Registry) Known(id string) *Client {
+	v := r.view.Load()
+	if c := v.clients[id]; c != nil {
+		return c
+	}
+	return v.refused[id]
+}
+
+// All lists all clients in no order, also those that are Unread: what is kept of their
+// phones and messages is there nevertheless.
+func (r *Registry) All() []*Client {
+	v := r.view.Load()
+	return slices.AppendSeq(slices.Collect(maps.Values(v.clients)), maps.Values(v.refused))
 }
 
 // Authenticate returns the client that the credentials belong to. An unknown

@@ -244,6 +244,9 @@ func TestUnreadableClient(t *testing.T) {
 	if !b.accepts(id, secret) || b.accepts(bad, badSecret) || b.Client(bad) != nil || len(b.Clients()) != 1 {
 		t.Error("the wrong client is refused")
 	}
+	if c := b.Known(bad); c == nil || !c.Unread || c.ID != bad || len(b.All()) != 2 || b.Known(id) != b.Client(id) || b.Known("nobody") != nil {
+		t.Errorf("what is known of it is %+v, and %d are known", c, len(b.All()))
+	}
 	if n := strings.Count(b.log.String(), bad); n != 1 {
 		t.Errorf("%d lines for three loads:\n%s", n, b.log)
 	}
@@ -254,6 +257,9 @@ func TestUnreadableClient(t *testing.T) {
 	b.load()
 	if !b.accepts(bad, badSecret) {
 		t.Error("a mended client is refused")
+	}
+	if c := b.Known(bad); c == nil || c.Unread || len(b.All()) != 2 {
+		t.Errorf("mended it is %+v", c)
 	}
 }
 

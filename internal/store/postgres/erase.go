@@ -207,10 +207,12 @@ func (s *Store) PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.Pho
 	if len(in.Phones) == 0 {
 		return store.PhoneRecord{}, fault.New(fault.Internal, "a number without ids")
 	}
-	phones, _, _ := span(in.Phones)
-	found, err := s.findTraces(ctx, client, in.Client, phones, farAway)
-	if err != nil {
-		return store.PhoneRecord{}, err
+	var found traces
+	if !in.RowOnly {
+		phones, _, _ := span(in.Phones)
+		if found, err = s.findTraces(ctx, client, in.Client, phones, farAway); err != nil {
+			return store.PhoneRecord{}, err
+		}
 	}
 	all := make([]store.PhoneRecord, len(in.Phones))
 	err = s.snapshot(ctx, func(t *tx) error {

@@ -21,7 +21,7 @@ import (
 // ends by itself. A send and an attempt that were begun meanwhile may come after it.
 // Refusal: fault.NotFound for a client that is not stored.
 func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error) {
-	if _, err := s.Ledger.PhoneRecord(ctx, store.PhoneQuery{Now: in.Now, Client: in.Client, Phones: in.Phones}); err != nil {
+	if _, err := s.Ledger.PhoneRecord(ctx, store.PhoneQuery{Now: in.Now, Client: in.Client, Phones: in.Phones, RowOnly: true}); err != nil {
 		return store.Erased{}, err // the ledger is away, or has no such client
 	}
 	var out store.Erased
@@ -126,6 +126,9 @@ func (s *Store) PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.Pho
 			out.ID, out.Sealed = in.Phones[i], []byte(sealed)
 		}
 		readLive(got, &out)
+	}
+	if in.RowOnly {
+		return out, nil
 	}
 	err = s.eachSession(ctx, "session_get", []string{micros(in.Now)}, func(key string, a answer) {
 		got, err := a.message.ToArray()

@@ -281,9 +281,11 @@ func (s *Store) PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.Pho
 	if len(in.Phones) == 0 {
 		return store.PhoneRecord{}, fault.New(fault.Internal, "a number without ids")
 	}
-	found, err := s.findTraces(ctx, client, in.Phones, farAway)
-	if err != nil {
-		return store.PhoneRecord{}, err
+	var found traces
+	if !in.RowOnly {
+		if found, err = s.findTraces(ctx, client, in.Phones, farAway); err != nil {
+			return store.PhoneRecord{}, err
+		}
 	}
 	var out store.PhoneRecord
 	err = s.snapshot(ctx, func(conn *sqlite.Conn) error {

@@ -25,6 +25,7 @@ func eraseChecks() []check {
 		{name: "a client that is not stored", run: eraseNoClient},
 		{name: "while it is sent to and guessed at", run: eraseRace},
 		{name: "a record tells all that is kept", run: recordTells, alone: true},
+		{name: "a record of the row alone", run: recordRow},
 		{name: "a number that is not known has no record", run: recordUnknown},
 	}
 }
@@ -177,6 +178,22 @@ func eraseOthers(t *testing.T, s *suite) {
 		if err != nil || r.User != sess.User || len(r.Sealed) == 0 || len(s.sent(t, sess.Phone)) != 1 {
 			t.Errorf("another phone is %+v, %v", r, err)
 		}
+	}
+}
+
+// recordRow: the row of a phone can be read without a look at all sessions.
+func recordRow(t *testing.T, s *suite) {
+	sess := s.signIn(t, at(0))
+	s.mark(t, sess.Phone, at(time.Minute), store.Mark{OptedOut: new(true)})
+	all := s.recordOf(t, at(time.Minute), random(), sess.Phone)
+	row, err := s.PhoneRecord(t.Context(), store.PhoneQuery{Now: at(time.Minute), Client: s.client, Phones: []store.PhoneID{random(), sess.Phone}, RowOnly: true})
+	ok(t, "PhoneRecord", err)
+	if len(all.Sessions) != 1 || len(row.Sessions)+len(row.Keys) != 0 || row.OptedOutAt.IsZero() {
+		t.Errorf("all: %+v, row only: %+v", all, row)
+	}
+	all.Sessions, all.Keys = nil, nil
+	if !reflect.DeepEqual(all, row) {
+		t.Errorf("all: %+v, row only: %+v", all, row)
 	}
 }
 
