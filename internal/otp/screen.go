@@ -29,6 +29,7 @@ func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number,
 	policy := c.Lookup
 	if over := verdict.OverBudget; over != nil {
 		if start.Idempotency == nil {
+			s.screen.Refused(c, &verdict, start.Now)
 			return store.Started{}, over
 		}
 		start.Refusal = over

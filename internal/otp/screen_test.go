@@ -115,10 +115,13 @@ func TestOverBudget(t *testing.T) {
 	if again, err := b.Send(t.Context(), in); err != nil || !again.Replayed || again.PhoneID != first.PhoneID {
 		t.Errorf("repeated: %+v, %v", again, err)
 	}
-	for _, key := range []string{"", "another"} {
+	for i, key := range []string{"", "another"} {
 		in.IdempotencyKey = key
 		if _, err := b.Send(t.Context(), in); !fault.Is(err, fault.LimitClient) {
 			t.Errorf("key %q: %v", key, err)
+		}
+		if s.refused != i+2 {
+			t.Errorf("key %q: %d of %d verdicts were given back", key, s.refused, i+2)
 		}
 	}
 	if len(s.accepted) != 1 || b.queued.Load() != 1 {
