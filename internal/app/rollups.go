@@ -12,7 +12,10 @@ type rollupStore interface {
 	// FoldRollups adds up to limit entries of what operations have caused, each once,
 	// and tells how many those were.
 	FoldRollups(ctx context.Context, limit int) (int, error)
-	Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error)
+	// Rollups calls each for the roll-ups in the order of their begins, until it fails,
+	// and returns what that says. They are valid during the call alone, which must not
+	// use the store.
+	Rollups(ctx context.Context, q store.RollupQuery, each func(*store.Rollup) error) error
 }
 
 const (
