@@ -46,7 +46,7 @@ func (c *Console) readJSON(w http.ResponseWriter, r *http.Request, into any) boo
 	if err == nil {
 		err = dec.Decode(into)
 	}
-	if err == nil && dec.More() {
+	if err == nil && dec.Decode(new(json.RawMessage)) != io.EOF {
 		err = errors.New("something follows the object")
 	}
 	if err != nil {
