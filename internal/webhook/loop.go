@@ -221,14 +221,14 @@ func (l *Loop) round(ctx, base context.Context, flying *sync.WaitGroup) {
 			return
 		}
 		rooms = rooms[n:]
+		begun := time.Now()
 		for i := range claimed {
 			d := &claimed[i]
 			e := endpoints[d.Endpoint]
 			p, failing := l.takeOff(d.Endpoint)
 			flying.Go(func() {
-				begun := time.Now()
 				o := l.deliver(base, e, d)
-				l.landed(p, &o, time.Since(begun))
+				l.landed(p, &o, begun)
 				l.out <- result{o, p, failing}
 			})
 		}

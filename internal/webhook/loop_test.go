@@ -165,12 +165,12 @@ func TestPlacesForTheProven(t *testing.T) {
 	b.loop.mu.Lock()
 	p := b.loop.peer(good)
 	b.loop.mu.Unlock()
-	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, time.Millisecond)
+	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, time.Now())
 	if got := sum(); got < startWindow {
 		t.Errorf("%d places for one that takes what it gets", got)
 	}
 	// One that answers just in time holds its places nearly as long as one that hangs.
-	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, requestTimeout-time.Second)
+	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, time.Now().Add(time.Second-requestTimeout))
 	if got := sum(); got != 0 {
 		t.Errorf("%d places for one that is slow", got)
 	}

@@ -14,8 +14,10 @@ type peer struct {
 	// proven: it took something since this process began. slow: the last time that took
 	// longer than slowAfter.
 	proven, slow bool
-	// failures are those in a row; until pause nothing is tried.
+	// failures are those in a row, failed is when the last one was counted; until pause
+	// nothing is tried.
 	failures int
+	failed   time.Time
 	pause    time.Time
 }
 
@@ -118,18 +120,22 @@ func (l *Loop) takeOff(id store.EndpointID) (p *peer, failing bool) {
 	return p, failing
 }
 
-// landed learns from an outcome, and from how long it took.
-func (l *Loop) landed(p *peer, o *store.WebhookOutcome, took time.Duration) {
+// landed learns from the outcome of a delivery that was claimed at begun.
+func (l *Loop) landed(p *peer, o *store.WebhookOutcome, begun time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch o.State {
 	case 0: // it was interrupted
 	case store.DeliveryDone:
-		p.proven, p.slow, p.failures, p.pause = true, took > slowAfter, 0, time.Time{}
+		p.proven, p.slow, p.failures, p.pause = true, time.Since(begun) > slowAfter, 0, time.Time{}
 		p.window = min(p.window+2, maxWindow)
 	default:
-		p.failures++
 		p.window = 1
+		if !begun.After(p.failed) {
+			return // it was under way when the last failure counted for all that were
+		}
+		p.failures++
+		p.failed = time.Now()
 		if n := p.failures - pauseAfter; n >= 0 {
 			p.pause = l.cfg.Now().Add(jittered(doubled(firstPause, 2, n, maxPause)))
 		}
