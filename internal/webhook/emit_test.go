@@ -214,32 +214,6 @@ func (*failing) Messages(context.Context, store.MessageQuery) (store.MessagePage
 	return store.MessagePage{}, errors.New("down")
 }
 
-// TestOvertaken: what waits is told when the process ends, and what does not fit is counted.
-func TestOvertaken(t *testing.T) {
-	t.Parallel()
-	b := newBed(t, nil, time.Now)
-	e, _ := b.create("https://example.com", KindMessageDelivered)
-	id := store.NewMessageID()
-	b.emitter.cfg.Messages = &recorder{messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Route: "main", Status: store.MessageDelivered}}}
-	ctx, cancel := context.WithCancel(t.Context())
-	b.emitter.hand(later{message: id})
-	cancel()
-	if err := b.emitter.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if got := b.queued(&e); len(got) != 1 || got[0].Data.MessageID != id.String() {
-		t.Errorf("queued %+v", got)
-	}
-	dropped := 0
-	b.emitter.cfg.Dropped = func(string) { dropped++ }
-	for range maxLater + 10 {
-		b.emitter.hand(later{message: id})
-	}
-	if dropped != 10 {
-		t.Errorf("%d dropped, want 10", dropped)
-	}
-}
-
 // TestNoMaskWithoutAnID: an erasure finds what tells of a phone by its id alone.
 func TestNoMaskWithoutAnID(t *testing.T) {
 	t.Parallel()

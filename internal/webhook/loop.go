@@ -49,7 +49,8 @@ const (
 	gather       = 5 * time.Millisecond
 	maxRecord    = 256
 	storeTimeout = 10 * time.Second
-	// drainTimeout is how long deliveries may go on when the process ends.
+	// drainTimeout is how long deliveries may go on, and events wait to be queued, when
+	// the process ends.
 	drainTimeout = 5 * time.Second
 )
 

@@ -116,7 +116,7 @@ func (q outcomes) RecordOutcomes(ctx context.Context, now time.Time, all []store
 	for _, o := range known {
 		q.e.forget(o.ID)
 		if o.Status == store.MessageSent {
-			q.e.hand(later{message: o.ID})
+			q.e.hand(o.ID)
 		}
 	}
 	return n, nil

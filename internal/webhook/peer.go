@@ -137,7 +137,7 @@ func (l *Loop) landed(p *peer, o *store.WebhookOutcome, begun time.Time) {
 		p.failures++
 		p.failed = time.Now()
 		if n := p.failures - pauseAfter; n >= 0 {
-			p.pause = l.cfg.Now().Add(jittered(doubled(firstPause, 2, n, maxPause)))
+			p.pause = l.cfg.Now().Add(jittered(grown(firstPause, 2, n, maxPause)))
 		}
 	}
 }
@@ -158,11 +158,11 @@ func (l *Loop) freed(batch []result) {
 
 // retryAfter is how long a delivery waits that was tried that often.
 func retryAfter(attempts int) time.Duration {
-	return jittered(doubled(firstRetry, 3, attempts-1, maxRetry))
+	return jittered(grown(firstRetry, 3, attempts-1, maxRetry))
 }
 
-// doubled multiplies d by factor n times, up to most.
-func doubled(d time.Duration, factor, n int, most time.Duration) time.Duration {
+// grown is d, multiplied by factor n times, up to most.
+func grown(d time.Duration, factor, n int, most time.Duration) time.Duration {
 	for range n {
 		if d *= time.Duration(factor); d >= most {
 			return most
