@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"codeword/internal/fault"
 	"codeword/internal/store"
 )
 
@@ -66,10 +65,7 @@ func (e *Emitter) gather(ctx context.Context, most int) (batch []store.MessageID
 func (e *Emitter) tell(ctx, base context.Context, batch []store.MessageID) {
 	for try := 1; ; try++ {
 		limited, cancel := context.WithTimeout(base, storeTimeout)
-		webhooks, err := e.make(limited, batch)
-		if err == nil {
-			err = e.queue(limited, webhooks)
-		}
+		err := e.settle(limited, batch)
 		cancel()
 		if err == nil {
 			return
@@ -94,18 +90,4 @@ func (e *Emitter) lose(ctx context.Context, batch []store.MessageID, err error) 
 		e.cfg.Dropped(KindMessageDelivered)
 	}
 	e.cfg.Log.ErrorContext(ctx, "webhooks were lost: they could not be queued", "count", len(batch), "error", err)
-}
-
-func (e *Emitter) make(ctx context.Context, batch []store.MessageID) ([]store.Webhook, error) {
-	var out []store.Webhook
-	for _, id := range batch {
-		w, ok, err := e.settled(ctx, id)
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return nil, err
-		}
-		if ok {
-			out = append(out, w)
-		}
-	}
-	return out, nil
 }

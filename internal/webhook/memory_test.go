@@ -42,6 +42,9 @@ func (m *memory) QueueWebhooks(_ context.Context, webhooks []store.Webhook) erro
 	defer m.mu.Unlock()
 	for i := range webhooks {
 		w := &webhooks[i]
+		if slices.ContainsFunc(m.deliveries, func(d *store.WebhookDelivery) bool { return d.Event == w.ID }) {
+			continue // of one id the first counts
+		}
 		for _, to := range w.Endpoints {
 			m.deliveries = append(m.deliveries, &store.WebhookDelivery{
 				Event: w.ID, Endpoint: to, Client: w.Client, Kind: w.Kind, Body: w.Body, State: store.DeliveryPending,

@@ -108,7 +108,7 @@ func (q outcomes) RecordOutcomes(ctx context.Context, now time.Time, all []store
 	}
 	n, err := q.Outcomes.RecordOutcomes(ctx, now, all)
 	if err == nil && n < len(all) {
-		err = q.e.unlessErased(ctx, known)
+		err = q.e.unlessErased(ctx, idsOf(known))
 	}
 	if err != nil {
 		return n, err
@@ -138,14 +138,22 @@ func (e *Emitter) told(all []store.Outcome) (webhooks []store.Webhook, known []*
 	return webhooks, known
 }
 
+func idsOf(known []*store.Outcome) []store.MessageID {
+	ids := make([]store.MessageID, len(known))
+	for i, o := range known {
+		ids[i] = o.ID
+	}
+	return ids
+}
+
 // unlessErased removes the events of messages that are not there any more: a phone was
-// erased while its message was under way, and its events with it, but for these.
-func (e *Emitter) unlessErased(ctx context.Context, known []*store.Outcome) error {
+// erased before they were queued, and its other events with it.
+func (e *Emitter) unlessErased(ctx context.Context, told []store.MessageID) error {
 	var late []store.EventID
-	for _, o := range known {
-		switch _, err := e.cfg.Messages.Message(ctx, o.ID); {
+	for _, id := range told {
+		switch _, err := e.cfg.Messages.Message(ctx, id); {
 		case fault.Is(err, fault.NotFound):
-			late = append(late, derivedID(o.ID, KindMessageSent), derivedID(o.ID, KindMessageDelivered), derivedID(o.ID, KindMessageFailed))
+			late = append(late, derivedID(id, KindMessageSent), derivedID(id, KindMessageDelivered), derivedID(id, KindMessageFailed))
 		case err != nil:
 			return err
 		}
@@ -181,24 +189,38 @@ func (r receipts) ApplyReceipts(ctx context.Context, now time.Time, all []store.
 	if err != nil || !r.e.cfg.Registry.wantedByAny(KindMessageDelivered) && !r.e.cfg.Registry.wantedByAny(KindMessageFailed) {
 		return applied, err
 	}
-	var webhooks []store.Webhook
+	var ids []store.MessageID
 	for _, a := range applied {
 		// A duplicate may be the repetition of one that a crash kept from being told.
-		if a.Message == (store.MessageID{}) || a.Effect != store.ReceiptChanged && a.Effect != store.ReceiptDuplicate {
-			continue
-		}
-		w, ok, err := r.e.settled(ctx, a.Message)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			webhooks = append(webhooks, w)
+		if a.Message != (store.MessageID{}) && (a.Effect == store.ReceiptChanged || a.Effect == store.ReceiptDuplicate) {
+			ids = append(ids, a.Message)
 		}
 	}
-	if err := r.e.queue(ctx, webhooks); err != nil {
+	if err := r.e.settle(ctx, ids); err != nil {
 		return nil, err
 	}
 	return applied, nil
+}
+
+// settle queues the events of messages that have arrived or failed. It may be repeated.
+func (e *Emitter) settle(ctx context.Context, ids []store.MessageID) error {
+	var webhooks []store.Webhook
+	var told []store.MessageID
+	for _, id := range ids {
+		w, ok, err := e.settled(ctx, id)
+		switch {
+		case fault.Is(err, fault.NotFound):
+			told = append(told, id) // by a try before this, it may be
+		case err != nil:
+			return err
+		case ok:
+			webhooks, told = append(webhooks, w), append(told, id)
+		}
+	}
+	if err := e.queue(ctx, webhooks); err != nil {
+		return err
+	}
+	return e.unlessErased(ctx, told)
 }
 
 // settled makes the event of a message's status, if it has arrived or failed.
