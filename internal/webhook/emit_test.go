@@ -110,6 +110,48 @@ func TestOutcomesAreQueuedBeforeTheyAreRecorded(t *testing.T) {
 	}
 }
 
+// TestGivenUpOutcome: the store was down for a whole lease, and delivery gave the outcome
+// up. What becomes of the message under the next claim is told, and nothing else.
+func TestGivenUpOutcome(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		kinds []string
+		next  store.Outcome
+		want  []string
+	}{
+		"queued again":         {[]string{KindMessageFailed}, store.Outcome{Status: store.MessageQueued, RetryAt: now, Error: "throttled"}, nil},
+		"nobody knows":         {[]string{KindMessageFailed}, store.Outcome{Status: store.MessageUnknown}, nil},
+		"sent, as nobody asks": {[]string{KindChallengeVerified}, store.Outcome{Status: store.MessageSent}, nil},
+		"sent":                 {Kinds(), store.Outcome{Status: store.MessageSent}, []string{KindMessageSent}},
+		"failed":               {Kinds(), store.Outcome{Status: store.MessageFailed, Error: "rejected"}, []string{KindMessageFailed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mem := newMemory()
+			b := newBed(t, mem, time.Now)
+			e, _ := b.create("https://example.com/", KindMessageFailed)
+			m := store.Message{ID: store.NewMessageID(), Client: client}
+			b.emitter.Outcome(&m, &store.Outcome{ID: m.ID, Claims: 1, Status: store.MessageFailed, Error: "rejected"})
+			if _, err := b.registry.Update(t.Context(), audittest.Operator, e.ID, "", c.kinds); err != nil {
+				t.Fatal(err)
+			}
+			c.next.ID, c.next.Claims = m.ID, 2
+			b.emitter.Outcome(&m, &c.next)
+			if _, err := b.emitter.Outcomes(&recorder{}).RecordOutcomes(t.Context(), now, []store.Outcome{c.next}); err != nil {
+				t.Fatal(err)
+			}
+			var told []string
+			for _, d := range mem.deliveries {
+				told = append(told, d.Kind)
+			}
+			if !slices.Equal(told, c.want) {
+				t.Errorf("told %v, want %v", told, c.want)
+			}
+		})
+	}
+}
+
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil, time.Now)

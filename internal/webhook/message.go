@@ -38,8 +38,9 @@ func (e *Emitter) Outcome(m *store.Message, o *store.Outcome) {
 		kind, reason = KindMessageFailed, o.Error
 	case store.MessageExpired:
 		kind, reason = KindMessageFailed, "expired"
-	default:
-		return // it will be tried again, or nobody knows
+	default: // it will be tried again, or nobody knows
+		e.forget(m.ID)
+		return
 	}
 	route := o.Route
 	if route == "" {
@@ -50,6 +51,7 @@ func (e *Emitter) Outcome(m *store.Message, o *store.Outcome) {
 	// Its receipt may have overtaken the outcome, and counts with it.
 	overtaken := kind == KindMessageSent && (e.wants(m.Client, KindMessageDelivered) || e.wants(m.Client, KindMessageFailed))
 	if !wanted && !overtaken {
+		e.forget(m.ID)
 		return
 	}
 	p := pending{at: now}
@@ -164,6 +166,8 @@ func (e *Emitter) unlessErased(ctx context.Context, told []store.MessageID) erro
 	return e.cfg.Queue.EraseWebhooks(ctx, late)
 }
 
+// forget drops the events of a message's outcome: they are queued, or that outcome was
+// given up after a lease, and another one takes its place.
 func (e *Emitter) forget(id store.MessageID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
