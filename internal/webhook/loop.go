@@ -21,6 +21,8 @@ type Queue interface {
 	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
 	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error)
 	Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
+	// TookSince reports whether an endpoint took anything then or later.
+	TookSince(ctx context.Context, endpoint store.EndpointID, since time.Time) (bool, error)
 	// EraseWebhooks removes webhooks with their deliveries; those that are not there count
 	// as removed.
 	EraseWebhooks(ctx context.Context, events []store.EventID) error
@@ -300,10 +302,8 @@ func (l *Loop) judge(ctx context.Context, o *store.WebhookOutcome) {
 	case o.Status == http.StatusGone:
 		reason = ReasonGone
 	default:
-		taken, err := l.cfg.Queue.Webhooks(ctx, store.WebhookQuery{
-			Endpoint: o.Endpoint, State: store.DeliveryDone, DoneSince: l.cfg.Now().Add(-GiveUpAfter), Limit: 1,
-		})
-		if err != nil || len(taken) > 0 {
+		took, err := l.cfg.Queue.TookSince(ctx, o.Endpoint, l.cfg.Now().Add(-GiveUpAfter))
+		if err != nil || took {
 			return
 		}
 		reason = ReasonFailing

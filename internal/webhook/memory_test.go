@@ -100,6 +100,14 @@ func (m *memory) Webhooks(_ context.Context, q store.WebhookQuery) (out []store.
 	return out, nil
 }
 
+func (m *memory) TookSince(_ context.Context, endpoint store.EndpointID, since time.Time) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.deliveries, func(d *store.WebhookDelivery) bool {
+		return d.Endpoint == endpoint && d.State == store.DeliveryDone && !d.DoneAt.Before(since)
+	}), nil
+}
+
 func (m *memory) EraseWebhooks(_ context.Context, events []store.EventID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
