@@ -42,20 +42,19 @@ func (e *Emitter) Outcome(m *store.Message, o *store.Outcome) {
 		e.forget(m.ID)
 		return
 	}
+	// Its receipt may have overtaken the outcome, and counts with it.
+	overtaken := kind == KindMessageSent && (e.wants(m.Client, KindMessageDelivered) || e.wants(m.Client, KindMessageFailed))
+	if !overtaken && !e.wants(m.Client, kind) {
+		e.forget(m.ID)
+		return
+	}
 	route := o.Route
 	if route == "" {
 		route = m.Route
 	}
 	now := e.cfg.Now()
-	w, wanted := e.webhook(derivedID(m.ID, kind), kind, now, e.messageData(m, route, reason))
-	// Its receipt may have overtaken the outcome, and counts with it.
-	overtaken := kind == KindMessageSent && (e.wants(m.Client, KindMessageDelivered) || e.wants(m.Client, KindMessageFailed))
-	if !wanted && !overtaken {
-		e.forget(m.ID)
-		return
-	}
 	p := pending{at: now}
-	if wanted {
+	if w, ok := e.messageWebhook(m, kind, now, route, reason); ok {
 		p.webhooks = []store.Webhook{w}
 	}
 	e.mu.Lock()
@@ -74,10 +73,15 @@ func (e *Emitter) wants(client, kind string) bool {
 	return len(e.cfg.Registry.wanting(client, kind)) > 0
 }
 
-func (e *Emitter) messageData(m *store.Message, route, reason string) *Data {
+// messageWebhook makes the webhook of what happened to a message; false when nobody wants
+// it, before anything is made.
+func (e *Emitter) messageWebhook(m *store.Message, kind string, at time.Time, route, reason string) (store.Webhook, bool) {
+	if !e.wants(m.Client, kind) {
+		return store.Webhook{}, false
+	}
 	d := &Data{ClientID: m.Client, MessageID: m.ID.String(), Route: route, Reason: reason}
 	e.tellPhone(d, m)
-	return d
+	return e.webhook(derivedID(m.ID, kind), kind, at, d)
 }
 
 // tellPhone tells whose message it is. Without its id, which takes a client whose
@@ -236,10 +240,10 @@ func (e *Emitter) settled(ctx context.Context, id store.MessageID) (store.Webhoo
 	m := &found.Message
 	switch m.Status {
 	case store.MessageDelivered:
-		w, ok := e.webhook(derivedID(id, KindMessageDelivered), KindMessageDelivered, m.UpdatedAt, e.messageData(m, m.Route, ""))
+		w, ok := e.messageWebhook(m, KindMessageDelivered, m.UpdatedAt, m.Route, "")
 		return w, ok, nil
 	case store.MessageFailed:
-		w, ok := e.webhook(derivedID(id, KindMessageFailed), KindMessageFailed, m.UpdatedAt, e.messageData(m, m.Route, m.Error))
+		w, ok := e.messageWebhook(m, KindMessageFailed, m.UpdatedAt, m.Route, m.Error)
 		return w, ok, nil
 	default:
 		return store.Webhook{}, false, nil
