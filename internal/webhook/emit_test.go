@@ -175,6 +175,38 @@ func TestReceipts(t *testing.T) {
 	}
 }
 
+// unqueued is a queue that takes no webhooks.
+type unqueued struct{ Queue }
+
+func (unqueued) QueueWebhooks(context.Context, []store.Webhook) error { return errors.New("down") }
+
+// TestReceiptUntold: a receipt counted, and its event could not be queued. The carrier
+// gets no answer, and the event is told when it repeats what is a duplicate by then.
+func TestReceiptUntold(t *testing.T) {
+	t.Parallel()
+	mem := newMemory()
+	b := newBed(t, mem, time.Now)
+	b.create("https://example.com", KindMessageDelivered)
+	id := store.NewMessageID()
+	inner := &recorder{
+		messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Status: store.MessageDelivered}},
+		applied:  []store.Applied{{Message: id, Effect: store.ReceiptChanged}},
+	}
+	b.emitter.cfg.Messages, b.emitter.cfg.Queue = inner, unqueued{mem}
+	r := b.emitter.Receipts(inner)
+	if _, err := r.ApplyReceipts(t.Context(), time.Now(), nil); err == nil {
+		t.Fatal("the carrier got its answer")
+	}
+	b.emitter.cfg.Queue = mem
+	inner.applied[0].Effect = store.ReceiptDuplicate
+	if _, err := r.ApplyReceipts(t.Context(), time.Now(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(mem.deliveries) != 1 || mem.deliveries[0].Event != derivedID(id, KindMessageDelivered) {
+		t.Errorf("told %d events, want one", len(mem.deliveries))
+	}
+}
+
 func TestEntries(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil, time.Now)
