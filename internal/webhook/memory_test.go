@@ -85,8 +85,17 @@ func (m *memory) RecordWebhooks(_ context.Context, now time.Time, outcomes []sto
 	return nil
 }
 
-func (*memory) ReplayWebhooks(context.Context, store.WebhookReplay) (store.WebhookReplayed, error) {
-	return store.WebhookReplayed{}, nil
+func (m *memory) ReplayWebhooks(_ context.Context, in store.WebhookReplay) (out store.WebhookReplayed, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.deliveries { // in one step
+		if d.Endpoint == in.Endpoint && (in.Event == (store.EventID{}) || d.Event == in.Event) && (in.State == 0 || d.State == in.State) {
+			d.State, d.Attempts, d.DueAt, d.Until, d.DoneAt = store.DeliveryPending, 0, in.Now, in.Until, time.Time{}
+			d.Claims++
+			out.Count++
+		}
+	}
+	return out, nil
 }
 
 func (m *memory) Webhooks(_ context.Context, q store.WebhookQuery) (out []store.WebhookDelivery, _ error) {

@@ -3,9 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,19 +12,12 @@ import (
 	"codeword/internal/store"
 )
 
-// picky is a receiver, without a network, that fails at message.failed alone.
-type picky struct{}
-
-func (picky) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
+// picky fails at message.failed alone.
+func picky(r *request) int {
+	if bytes.Contains(r.body, []byte(KindMessageFailed)) {
+		return http.StatusServiceUnavailable
 	}
-	status := http.StatusNoContent
-	if bytes.Contains(body, []byte(KindMessageFailed)) {
-		status = http.StatusServiceUnavailable
-	}
-	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(""))}, nil
+	return http.StatusNoContent
 }
 
 // TestDisabledAfterADay: an endpoint is disabled when a delivery was given up, unless it
@@ -43,7 +34,7 @@ func TestDisabledAfterADay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Transport = picky{} })
+				b := newBed(t, newMemory(), time.Now, instead(newReceiver(picky)))
 				e, _ := b.create("https://example.com/")
 				b.run()
 				var fails store.EventID
@@ -99,7 +90,7 @@ func TestOutcomeAfterItsLease(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
 				st := &forgetful{memory: newMemory(), until: begun.Add(c.down), last: make(map[int]time.Time)}
-				b := newBed(t, st, time.Now, func(c *Config) { c.Transport = picky{} })
+				b := newBed(t, st, time.Now, instead(newReceiver(picky)))
 				e, _ := b.create("https://example.com/")
 				stop := b.run()
 				id := b.emit(KindMessageSent)

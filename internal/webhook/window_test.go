@@ -55,13 +55,11 @@ func (s *standIn) goes(down bool) (requests, most int) {
 func grownBed(t *testing.T) (*bed, *standIn, *Endpoint) {
 	t.Helper()
 	r := &standIn{takes: 50 * time.Millisecond}
-	b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Transport = r })
+	b := newBed(t, newMemory(), time.Now, instead(r))
 	e, _ := b.create("https://example.com/")
 	b.run()
 	for range 10 {
-		for range maxWindow {
-			b.emit(KindMessageSent)
-		}
+		b.emitAll(KindMessageSent, maxWindow)
 		time.Sleep(2 * time.Second)
 	}
 	if requests, most := r.goes(false); requests != 10*maxWindow || most != maxWindow {
@@ -77,10 +75,7 @@ func TestBlip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, r, e := grownBed(t)
 		r.goes(true)
-		var ids []store.EventID
-		for range maxWindow {
-			ids = append(ids, b.emit(KindMessageSent))
-		}
+		ids := b.emitAll(KindMessageSent, maxWindow)
 		time.Sleep(time.Second)
 		if requests, most := r.goes(false); requests != maxWindow || most != maxWindow {
 			t.Fatalf("%d requests, %d at once", requests, most)
@@ -106,14 +101,10 @@ func TestPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, r, _ := grownBed(t)
 		r.goes(true)
-		for range maxWindow {
-			b.emit(KindMessageSent)
-		}
+		b.emitAll(KindMessageSent, maxWindow)
 		time.Sleep(100 * time.Millisecond)
 		r.goes(true)
-		for range 10 * maxWindow {
-			b.emit(KindMessageSent)
-		}
+		b.emitAll(KindMessageSent, 10*maxWindow)
 		time.Sleep(time.Second)
 		if requests, most := r.goes(true); requests != 2 || most != 1 {
 			t.Errorf("%d requests after the first failure, %d at once", requests, most)
