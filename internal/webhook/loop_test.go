@@ -372,6 +372,35 @@ func TestLateStart(t *testing.T) {
 	})
 }
 
+// busy is a receiver that wants to be left alone, for what its Retry-After says.
+type busy string
+
+func (b busy) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {string(b)}}, Body: http.NoBody}, nil
+}
+
+// TestRetryAfter: who names a time in seconds is left alone for that long, up to an hour.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]struct{ least, most time.Duration }{
+		"600": {10 * time.Minute, 10 * time.Minute}, "86400": {time.Hour, time.Hour}, "99999999999": {0, 6 * time.Second},
+		"1": {4 * time.Second, 6 * time.Second}, "-600": {0, 6 * time.Second}, "Wed, 21 Oct 2099 07:28:00 GMT": {0, 6 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t, newMemory(), time.Now, instead(busy(header)))
+			e, _ := b.create("https://example.com/")
+			b.run()
+			id := b.emit(KindMessageSent)
+			begun := time.Now()
+			time.Sleep(time.Second)
+			d := b.delivery(&e, id)
+			if pause := d.DueAt.Sub(begun); d.Attempts != 1 || pause < want.least || pause > want.most {
+				t.Errorf("%s: %+v after %v", header, d, pause)
+			}
+		})
+	}
+}
+
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	seen := make(map[time.Duration]bool)
