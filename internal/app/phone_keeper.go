@@ -145,7 +145,7 @@ func (k *phoneKeeper) Erase(ctx context.Context, actor, client, name string) (co
 		if err != nil {
 			return nil, err
 		}
-		done, err := k.store.ErasePhone(ctx, store.Erase{Now: k.now(), Client: client, Phones: s.ids, Lines: s.lines})
+		done, err := k.store.ErasePhone(ctx, store.Erase{Now: k.now(), Clock: k.now, Client: client, Phones: s.ids, Lines: s.lines})
 		if err != nil {
 			return nil, err
 		}

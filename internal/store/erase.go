@@ -57,13 +57,17 @@ type Erase struct {
 	// Fence has the id stay for a day in any case: messages that were accepted
 	// elsewhere, and codes that were judged there, before Now come too late then.
 	Fence bool
-	// Age is for how long the erasure was under way elsewhere since Now.
-	Age time.Duration
+	// Clock tells the time while the erasure goes on, as it told Now; nil stands still.
+	Clock func() time.Time
 }
 
-// Gone is when what the erasure removed was gone, as of a call that began then. Webhooks
-// may tell of it until that moment.
-func (e *Erase) Gone(begun time.Time) time.Time { return e.Now.Add(e.Age + time.Since(begun)) }
+// Gone is the time once everything was removed: until then webhooks may have told of it.
+func (e *Erase) Gone() time.Time {
+	if e.Clock == nil {
+		return e.Now
+	}
+	return e.Clock()
+}
 
 // Erased counts what an Erase removed, and tells what stays.
 type Erased struct {

@@ -65,7 +65,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 	}
 	phones, _, _ := span(in.Phones)
 	var out store.Erased
-	begun, born, told := time.Now(), farAway, farAway
+	born, told := farAway, farAway
 	for round := range 2 {
 		found, err := s.findTraces(ctx, client, in.Client, phones, born, told)
 		if err != nil {
@@ -88,7 +88,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 		}
 		out.Add(step)
 		born = in.Now // who signs in from now on stays
-		told = in.Gone(begun)
+		told = in.Gone()
 	}
 	return out, nil
 }

@@ -107,7 +107,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 		return store.Erased{}, fault.New(fault.Internal, "a number without ids")
 	}
 	var out store.Erased
-	begun, born, told := time.Now(), farAway, farAway
+	born, told := farAway, farAway
 	for round := range 2 {
 		found, err := s.findTraces(ctx, client, in.Phones, born)
 		if err == nil {
@@ -129,7 +129,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 		}
 		out.Add(step)
 		born = in.Now // who signs in from now on stays
-		told = in.Gone(begun)
+		told = in.Gone()
 	}
 	return out, nil
 }
