@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -180,11 +181,9 @@ func (s *carriers) run(ctx context.Context) error {
 	s.mu.Unlock()
 	<-ctx.Done()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.live {
-		s.retired = append(s.retired, l)
-	}
-	for _, l := range s.retired {
+	leaving := slices.AppendSeq(slices.Clone(s.retired), maps.Values(s.live))
+	s.mu.Unlock()
+	for _, l := range leaving { // not under the lock: what comes in until then looks its carrier up
 		if l.ended != nil {
 			<-l.ended
 		}

@@ -33,7 +33,7 @@ type engine interface {
 	rollupStore
 	webhook.Queue
 	sweepStore
-	upkeep
+	inspected
 }
 
 // phoneStore is the store's part of what the owner of a number may ask for.
@@ -76,8 +76,8 @@ type (
 	}
 )
 
-// upkeep is what readiness, the metrics and the operator's commands need.
-type upkeep interface {
+// inspected is what readiness, the metrics and the operator's commands need.
+type inspected interface {
 	// Ping writes something durably.
 	Ping(ctx context.Context) error
 	// NewestMessage is when the newest message was accepted; zero without any.

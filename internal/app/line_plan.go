@@ -91,19 +91,13 @@ func (p *linePlan) loadOverrides(ctx context.Context) error {
 
 // run loads what is newer until ctx ends.
 func (p *linePlan) run(ctx context.Context) error {
-	timer := time.NewTimer(planPause())
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return nil
-		}
+	repeat(ctx, planPause(), func(ctx context.Context) (pause time.Duration) {
 		if err := p.load(ctx); err != nil && ctx.Err() == nil {
 			p.log.WarnContext(ctx, "the number plan could not be refreshed", "error", err)
 		}
-		timer.Reset(planPause())
-	}
+		return planPause()
+	})
+	return nil
 }
 
 func planPause() time.Duration {

@@ -12,7 +12,10 @@ type rollupStore interface {
 	// FoldRollups adds up to limit entries of what operations have caused, each once,
 	// and tells how many those were.
 	FoldRollups(ctx context.Context, limit int) (int, error)
-	Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error)
+	// Rollups calls each for the roll-ups in the order of their begins, until it fails,
+	// and returns what that says. They are valid during the call alone, which must not
+	// use the store.
+	Rollups(ctx context.Context, q store.RollupQuery, each func(*store.Rollup) error) error
 }
 
 const (
@@ -25,24 +28,16 @@ const (
 // fold adds up what has happened to messages, until ctx ends. What could not be added
 // up stays where it is, for the next time.
 func (n *node) fold(ctx context.Context) {
-	timer := time.NewTimer(foldEvery)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		pause := foldEvery
+	repeat(ctx, foldEvery, func(ctx context.Context) (pause time.Duration) {
 		folded, err := n.store.FoldRollups(ctx, foldSlice)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			n.log.WarnContext(ctx, "what happened to messages was not added up; it will be", "error", err)
 		case folded == foldSlice:
-			pause = 0
+			return 0
 		}
-		timer.Reset(pause)
-	}
+		return foldEvery
+	})
 }
 
 // foldAll adds up what is there.

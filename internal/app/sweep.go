@@ -24,28 +24,21 @@ type sweepStore interface {
 // was mostly expired is followed by the next at once, so that removal keeps up
 // with any rate at which rows are made. keep says what is kept, and for how long.
 func sweep(ctx context.Context, s sweepStore, now func() time.Time, keep store.Sweep, log *slog.Logger) {
-	timer := time.NewTimer(sweepRest)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
+	repeat(ctx, sweepRest, func(ctx context.Context) (pause time.Duration) {
 		keep.Now, keep.Limit = now(), sweepSlice
 		swept, err := s.SweepExpired(ctx, keep)
-		pause := sweepPause
 		switch {
 		case err != nil:
 			if ctx.Err() == nil {
 				log.WarnContext(ctx, "expired rows were not removed", "error", err)
 			}
-			pause = sweepRest
+			return sweepRest
 		case swept.Done:
-			pause = sweepRest
+			return sweepRest
 		case swept.Removed > sweepSlice/2:
-			pause = 0
+			return 0
+		default:
+			return sweepPause
 		}
-		timer.Reset(pause)
-	}
+	})
 }

@@ -40,20 +40,12 @@ func (n *node) partitions(ctx context.Context) {
 	if _, ok := capability[partitioned](n.store); !ok {
 		return
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		pause := partitionsEvery
+	repeat(ctx, 0, func(ctx context.Context) (pause time.Duration) {
 		if !n.keepPartitions(ctx) {
-			pause = partitionsAgain
+			return partitionsAgain
 		}
-		timer.Reset(pause)
-	}
+		return partitionsEvery
+	})
 }
 
 // keepPartitions makes the partitions that will be needed and drops those whose

@@ -31,6 +31,7 @@ type file struct {
 	lines     int
 	imports   []importSpec
 	funcs     []function
+	ports     []port
 	clock     []use
 }
 
@@ -42,6 +43,12 @@ type importSpec struct {
 type function struct {
 	name        string
 	line, lines int
+}
+
+// port is an interface, and how many methods it adds to those that it is composed of.
+type port struct {
+	name          string
+	line, methods int
 }
 
 // use is a mention of something at a line.
@@ -136,7 +143,27 @@ func loadFile(fsys fs.FS, name string) (file, error) {
 		}
 	}
 	f.funcs, f.clock = inspect(tree, line, timeName)
+	f.ports = portsOf(tree, line)
 	return f, nil
+}
+
+// portsOf lists the named interfaces of a file.
+func portsOf(tree *ast.File, line func(token.Pos) int) (ports []port) {
+	ast.Inspect(tree, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		if i, ok := spec.Type.(*ast.InterfaceType); ok {
+			p := port{name: spec.Name.Name, line: line(spec.Pos())}
+			for _, m := range i.Methods.List {
+				p.methods += len(m.Names)
+			}
+			ports = append(ports, p)
+		}
+		return true
+	})
+	return ports
 }
 
 // inspect lists the outermost functions of a file and its mentions of the wall

@@ -22,6 +22,7 @@ var checks = []struct {
 	{"imports", findImports},
 	{"names", findNames},
 	{"sizes", findSizes},
+	{"ports", findPorts},
 	{"clock", findClock},
 }
 
@@ -143,6 +144,16 @@ var importedBy = []struct {
 
 // vagueNames say nothing about what is inside, and so collect everything.
 var vagueNames = []string{"util", "utils", "common", "models", "types", "helper", "helpers"}
+
+// maxMethods is how many methods a port may have, beside those of ports that it is
+// composed of.
+const maxMethods = 8
+
+// largePorts are the exceptions.
+var largePorts = []struct{ pkg, name, why string }{
+	{"internal/store/redis", "Ledger", "an engine in front of another one needs all that the domain asks of an engine"},
+	{"internal/ledgercopy", "Target", "a copy writes each table of a ledger"},
+}
 
 // readsNoClock are the packages that take the time as an argument.
 var readsNoClock = []string{"internal/guard/...", "internal/store/..."}
@@ -271,6 +282,25 @@ func findSizes(p pkg) []string {
 			}
 			if fn.lines > limit {
 				found = append(found, fmt.Sprintf("%s:%d: %s has %d lines, at most %d", f.path, fn.line, fn.name, fn.lines, limit))
+			}
+		}
+	}
+	return found
+}
+
+func findPorts(p pkg) []string {
+	if isTestKit(p.path) {
+		return nil
+	}
+	var found []string
+	for _, f := range p.files {
+		for _, i := range f.ports {
+			large := false
+			for _, l := range largePorts {
+				large = large || l.pkg == p.path && l.name == i.name
+			}
+			if i.methods > maxMethods && !large && !f.test {
+				found = append(found, fmt.Sprintf("%s:%d: %s has %d methods, at most %d: a port has what one consumer needs", f.path, i.line, i.name, i.methods, maxMethods))
 			}
 		}
 	}

@@ -16,9 +16,10 @@ import (
 	"codeword/internal/store"
 )
 
-// Rollups reads what was counted of messages.
+// Rollups reads what was counted of messages. They are valid during the call of each
+// alone, whose failure ends the reading and is returned.
 type Rollups interface {
-	Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error)
+	Rollups(ctx context.Context, q store.RollupQuery, each func(*store.Rollup) error) error
 }
 
 // ranges are how far back an overview may look, and whether it is told by hours.
@@ -107,14 +108,9 @@ func (c *Console) summary(ctx context.Context, q *figuresQuery, from, until time
 			continue
 		}
 		part.Client = q.Client
-		rows, err := c.cfg.Rollups.Rollups(ctx, part)
+		err := c.cfg.Rollups.Rollups(ctx, part, func(r *store.Rollup) error { return out.Add(r.Client, r.Start, r.Body) })
 		if err != nil {
 			return nil, err
-		}
-		for i := range rows {
-			if err := out.Add(rows[i].Client, rows[i].Start, rows[i].Body); err != nil {
-				return nil, err
-			}
 		}
 	}
 	return out, nil

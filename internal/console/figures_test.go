@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,14 +22,19 @@ type fakeRollups struct {
 	err   error
 }
 
-func (f *fakeRollups) Rollups(_ context.Context, q store.RollupQuery) (out []store.Rollup, err error) {
+func (f *fakeRollups) Rollups(_ context.Context, q store.RollupQuery, each func(*store.Rollup) error) error {
 	f.asked = append(f.asked, q)
 	for _, r := range f.rows {
-		if r.Span == q.Span && !r.Start.Before(q.From) && r.Start.Before(q.Until) && (q.Client == "" || q.Client == r.Client) {
-			out = append(out, r)
+		if r.Span != q.Span || r.Start.Before(q.From) || !r.Start.Before(q.Until) || q.Client != "" && q.Client != r.Client {
+			continue
 		}
+		r.Body = slices.Clone(r.Body)
+		if err := each(&r); err != nil {
+			return err
+		}
+		clear(r.Body) // it was valid during the call
 	}
-	return out, f.err
+	return f.err
 }
 
 // happened adds events of a client's messages that were accepted then.

@@ -37,6 +37,8 @@ const (
 	proofQueue  = 4096
 	proofBatch  = 256
 	proofGather = 200 * time.Millisecond
+	// proofLast is how long storing may go on after the end.
+	proofLast = 3 * time.Second
 )
 
 // NewProofs returns Proofs; Run must be running for anything to be noted.
@@ -58,37 +60,69 @@ func (p *Proofs) Add(phone store.PhoneID) {
 	}
 }
 
-// Run stores what was added, in batches, until ctx ends.
+// Run stores what was added, in batches, until ctx ends; what is there then it stores
+// still, as far as that takes no longer than proofLast.
 func (p *Proofs) Run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	storing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(proofLast, cancel) })()
 	batch := make([]store.PhoneID, 0, proofBatch)
-	for {
-		batch = batch[:0]
+	for ctx.Err() == nil {
+		batch = p.gather(ctx, batch[:0])
+		p.note(storing, batch)
+	}
+	for len(p.queue) > 0 && p.note(storing, p.waiting(batch[:0])) {
+	}
+	return nil
+}
+
+// gather waits for a phone and adds those that follow soon, or what there is when ctx
+// ends.
+func (p *Proofs) gather(ctx context.Context, batch []store.PhoneID) []store.PhoneID {
+	select {
+	case phone := <-p.queue:
+		batch = append(batch, phone)
+	case <-ctx.Done():
+		return batch
+	}
+	timer := time.NewTimer(proofGather)
+	defer timer.Stop()
+	for len(batch) < proofBatch {
 		select {
 		case phone := <-p.queue:
 			batch = append(batch, phone)
+		case <-timer.C:
+			return batch
 		case <-ctx.Done():
-			return nil
+			return batch
 		}
-		timer.Reset(proofGather)
-		for full := false; !full && len(batch) < proofBatch; {
-			select {
-			case phone := <-p.queue:
-				batch = append(batch, phone)
-			case <-timer.C:
-				full = true
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		found, err := p.cfg.Store.RecordVerified(ctx, p.cfg.Now(), batch)
-		if err != nil {
-			if ctx.Err() == nil {
-				p.cfg.Log.WarnContext(ctx, "verified codes were not noted", "count", len(batch), "error", err)
-			}
-			continue
-		}
-		p.cfg.Verified(found)
 	}
+	return batch
+}
+
+// waiting adds the phones that are there.
+func (p *Proofs) waiting(batch []store.PhoneID) []store.PhoneID {
+	for len(batch) < proofBatch {
+		select {
+		case phone := <-p.queue:
+			batch = append(batch, phone)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// note stores a batch and tells what was marked.
+func (p *Proofs) note(ctx context.Context, batch []store.PhoneID) (ok bool) {
+	if len(batch) == 0 {
+		return true
+	}
+	found, err := p.cfg.Store.RecordVerified(ctx, p.cfg.Now(), batch)
+	if err != nil {
+		p.cfg.Log.WarnContext(ctx, "verified codes were not noted", "count", len(batch), "error", err)
+		return false
+	}
+	p.cfg.Verified(found)
+	return true
 }

@@ -80,6 +80,70 @@ func TestProofs(t *testing.T) {
 	})
 }
 
+// slow is a ledger that takes a second for each batch, or never answers.
+type slow struct {
+	ledger
+	hangs bool
+}
+
+func (s *slow) RecordVerified(ctx context.Context, now time.Time, phones []store.PhoneID) ([]store.Verified, error) {
+	answer := time.After(time.Second)
+	if s.hangs {
+		answer = nil
+	}
+	select {
+	case <-answer:
+		return s.ledger.RecordVerified(ctx, now, phones)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestProofsAtTheEnd: a stop loses nothing of what was added, unless the store hangs, for
+// which it does not wait long.
+func TestProofsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		hangs bool
+		added int
+		// after is how long the phones have been there when the stop comes.
+		after time.Duration
+		want  int
+	}{
+		{"nothing was added", false, 0, time.Second, 0},
+		{"a batch is gathered", false, 10, 50 * time.Millisecond, 10},
+		{"a batch is stored, two wait", false, 700, 50 * time.Millisecond, 700},
+		{"the store hangs", true, 700, 50 * time.Millisecond, 0},
+		{"the store has hung for long", true, 700, time.Hour, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			got := 0
+			p, err := inbound.NewProofs(inbound.ProofsConfig{
+				Store: &slow{hangs: tt.hangs}, Now: time.Now, Verified: func(v []store.Verified) { got += len(v) },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- p.Run(ctx) }()
+			for i := range tt.added {
+				p.Add(store.PhoneID{byte(i), byte(i >> 8)})
+			}
+			time.Sleep(tt.after)
+			stop()
+			begun := time.Now()
+			if err := <-ended; err != nil || got != tt.want {
+				t.Errorf("%s: %d were noted, want %d; %v", tt.name, got, tt.want, err)
+			}
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("%s: the stop took %v", tt.name, took)
+			}
+		})
+	}
+}
+
 func TestProofsNeedTheirParts(t *testing.T) {
 	if _, err := inbound.NewProofs(inbound.ProofsConfig{}); err == nil {
 		t.Error("made without a store")

@@ -67,3 +67,47 @@ func TestMagicNumbersNeedProof(t *testing.T) {
 		t.Error("a magic number was looked up")
 	}
 }
+
+// TestRepeatedAfterLineTypeChanged: a send that was accepted is told again, whatever is
+// said of its number by now, and by whom; another one is judged by that.
+func TestRepeatedAfterLineTypeChanged(t *testing.T) {
+	t.Parallel()
+	for _, screened := range []bool{false, true} {
+		b, s := newScreenedBed(t)
+		if !screened {
+			b.screen = nil
+			b.use(b.ring)
+		}
+		in := otp.SendRequest{Client: b.live, PhoneNumber: number, IdempotencyKey: "k", Body: []byte("{}")}
+		first, err := b.Send(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name  string
+			lines lines
+			want  fault.Kind
+		}{
+			{"a landline", lines{line: phone.LineLandline}, fault.InvalidPhoneType},
+			{"nobody answers", lines{err: errors.New("nobody answers")}, fault.Unavailable},
+		} {
+			b.lines = tt.lines
+			if again, err := b.Send(t.Context(), in); err != nil || !again.Replayed || again.PhoneID != first.PhoneID {
+				t.Errorf("%s, screened %v: repeated: %+v, %v", tt.name, screened, again, err)
+			}
+			for _, key := range []string{"", "another"} {
+				other := in
+				other.IdempotencyKey = key
+				if _, err := b.Send(t.Context(), other); !fault.Is(err, tt.want) {
+					t.Errorf("%s, screened %v, key %q: %v", tt.name, screened, key, err)
+				}
+			}
+		}
+		if n := b.queued.Load(); n != 1 {
+			t.Errorf("screened %v: %d messages; want one", screened, n)
+		}
+		if screened && (len(s.accepted) != 1 || s.refused != 6) {
+			t.Errorf("%d accepted, %d refused; want one and six", len(s.accepted), s.refused)
+		}
+	}
+}

@@ -240,7 +240,7 @@ func (*Service) check(c *tenant.Client, raw string) (phone.Number, sampleOutcome
 }
 
 // checkLine refuses lines that the client does not send to.
-func (s *Service) checkLine(ctx context.Context, c *tenant.Client, n phone.Number, policy phone.LookupPolicy) error {
+func (s *Service) checkLine(ctx context.Context, c *tenant.Client, n phone.Number, policy phone.LookupPolicy) *fault.Error {
 	line, err := s.lines.LineType(ctx, n, policy)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "line type", err)

@@ -16,33 +16,26 @@ import (
 func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number, outcome sampleOutcome, start *store.Start) (store.Started, error) {
 	c := in.Client
 	if s.screen == nil || !c.Live {
+		var refusal *fault.Error
 		if outcome == sampleNone {
-			if err := s.checkLine(ctx, c, n, c.Lookup); err != nil {
-				return store.Started{}, err
-			}
+			refusal = s.checkLine(ctx, c, n, c.Lookup)
 		}
-		return s.store.StartChallenge(ctx, *start)
+		return s.startUnless(ctx, refusal, start)
 	}
 	verdict := s.screen.Screen(&screening.Send{
 		Client: c, Number: n, EndUser: in.EndUser, Device: start.Device, At: start.Now,
 	})
-	policy := c.Lookup
-	if over := verdict.OverBudget; over != nil {
-		if start.Idempotency == nil {
-			return store.Started{}, over
+	start.ProvenOnly = verdict.ProvenOnly
+	refusal := verdict.OverBudget
+	if refusal == nil {
+		policy := c.Lookup
+		if verdict.ProvenOnly {
+			policy = phone.LookupPolicy{}
 		}
-		start.Refusal = over
-		policy = phone.LookupPolicy{}
+		refusal = s.checkLine(ctx, c, n, policy)
 	}
-	if start.ProvenOnly = verdict.ProvenOnly; start.ProvenOnly {
-		policy = phone.LookupPolicy{}
-	}
-	err := s.checkLine(ctx, c, n, policy)
-	var started store.Started
-	if err == nil {
-		started, err = s.store.StartChallenge(ctx, *start)
-	}
-	if fault.IsUnsure(err) { // the message may leave: it counts, and costs
+	started, err := s.startUnless(ctx, refusal, start)
+	if fault.IsUnsure(err) && refusal == nil { // the message may leave: it counts, and costs
 		s.screen.Accepted(&verdict, start.Phone, true)
 		return started, err
 	}
@@ -52,6 +45,16 @@ func (s *Service) screened(ctx context.Context, in *SendRequest, n phone.Number,
 	}
 	s.screen.Accepted(&verdict, started.Phone, started.Challenge.ID == start.Challenge.ID)
 	return started, nil
+}
+
+// startUnless starts the challenge unless there is a refusal. That of a send with an
+// idempotency key is up to the store, which alone knows whether it was accepted before.
+func (s *Service) startUnless(ctx context.Context, refusal *fault.Error, start *store.Start) (store.Started, error) {
+	if refusal != nil && start.Idempotency == nil {
+		return store.Started{}, refusal
+	}
+	start.Refusal = refusal
+	return s.store.StartChallenge(ctx, *start)
 }
 
 // explained adds to a refused phone's detail, which only the log shows, why the guard

@@ -115,10 +115,13 @@ func TestOverBudget(t *testing.T) {
 	if again, err := b.Send(t.Context(), in); err != nil || !again.Replayed || again.PhoneID != first.PhoneID {
 		t.Errorf("repeated: %+v, %v", again, err)
 	}
-	for _, key := range []string{"", "another"} {
+	for i, key := range []string{"", "another"} {
 		in.IdempotencyKey = key
 		if _, err := b.Send(t.Context(), in); !fault.Is(err, fault.LimitClient) {
 			t.Errorf("key %q: %v", key, err)
+		}
+		if s.refused != i+2 {
+			t.Errorf("key %q: %d of %d verdicts were given back", key, s.refused, i+2)
 		}
 	}
 	if len(s.accepted) != 1 || b.queued.Load() != 1 {
@@ -147,24 +150,33 @@ func TestRefusedAfterAll(t *testing.T) {
 type lostAck struct{ otp.Challenges }
 
 func (l lostAck) StartChallenge(ctx context.Context, in store.Start) (store.Started, error) {
-	if out, err := l.Challenges.StartChallenge(ctx, in); err != nil {
-		return out, err
-	}
+	_, _ = l.Challenges.StartChallenge(ctx, in)
 	return store.Started{}, fault.MarkUnsure(fault.New(fault.Unavailable, "no answer"))
 }
 
-// TestLostAnswer: a send that may have been accepted counts, and costs.
+// TestLostAnswer: a send that may have been accepted counts, and costs; one that was
+// refused before the store was asked cannot have been.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
-	b, s := newScreenedBed(t)
-	b.Service = otp.New(otp.Config{
-		Store: lostAck{b.store}, Keys: b.ring, Lines: b, Screen: s,
-		Now: func() time.Time { return b.now }, Queued: func() {},
-	})
-	if _, err := b.trySend(b.live, number); !fault.Is(err, fault.Unavailable) {
-		t.Fatal(err)
-	}
-	if s.refused != 0 || len(s.accepted) != 1 {
-		t.Errorf("%d refused, %d accepted; want none and one", s.refused, len(s.accepted))
+	for _, tt := range []struct {
+		line              phone.LineType
+		refused, accepted int
+	}{
+		{phone.LineMobile, 0, 1},
+		{phone.LineLandline, 1, 0},
+	} {
+		b, s := newScreenedBed(t)
+		b.lines.line = tt.line
+		b.Service = otp.New(otp.Config{
+			Store: lostAck{b.store}, Keys: b.ring, Lines: b, Screen: s,
+			Now: func() time.Time { return b.now }, Queued: func() {},
+		})
+		in := otp.SendRequest{Client: b.live, PhoneNumber: number, IdempotencyKey: "k", Body: []byte("{}")}
+		if _, err := b.Send(t.Context(), in); !fault.Is(err, fault.Unavailable) {
+			t.Fatal(err)
+		}
+		if s.refused != tt.refused || len(s.accepted) != tt.accepted {
+			t.Errorf("%v: %d refused, %d accepted; want %d and %d", tt.line, s.refused, len(s.accepted), tt.refused, tt.accepted)
+		}
 	}
 }

@@ -361,6 +361,37 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// TestDeliveredElsewhere: what one node accepted and another one delivered costs what
+// it costs, on both and on one that starts later.
+func TestDeliveredElsewhere(t *testing.T) {
+	t.Parallel()
+	sent := store.Outcome{Status: store.MessageSent, Dispatches: []store.Dispatch{{Status: store.MessageSent, PriceMicros: price}}}
+	failed := store.Outcome{Status: store.MessageFailed}
+	const n = 20
+	for _, tt := range []struct {
+		name, settings string
+		outcome        store.Outcome
+		want           int64
+	}{
+		{"sent", `{"spendPerDay": 100, "fraudGuard": "off"}`, sent, n * price},
+		{"sent, of fewer segments than were reserved", `{"spendPerDay": 100, "fraudGuard": "off", "maxSegments": 4}`, sent, n * price},
+		{"not sent", `{"spendPerDay": 100, "fraudGuard": "off"}`, failed, 0},
+	} {
+		s := newService(t, tt.settings)
+		a, b := s.node("a"), s.node("b")
+		for range n {
+			_, id := s.send(a, "+12065550000")
+			b.Recorded(&store.Message{Client: "c", Phone: id, Status: store.MessageQueued, CreatedAt: s.now}, &tt.outcome)
+		}
+		s.exchange(a, b)
+		for name, node := range map[string]*screening.Screen{"a": a, "b": b, "c": s.node("c")} {
+			if got := node.Spent("c", s.now).Day; got != tt.want {
+				t.Errorf("%s: node %s knows of %d; want %d", tt.name, name, got, tt.want)
+			}
+		}
+	}
+}
+
 // TestGivenBack: a send that is refused after all costs nothing.
 func TestGivenBack(t *testing.T) {
 	t.Parallel()

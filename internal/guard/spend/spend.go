@@ -46,15 +46,16 @@ const WarnShare = 0.8
 // Meter adds up. It is safe for concurrent use.
 type Meter struct {
 	mu sync.Mutex
-	// own is what this process has spent, by client and hour since the epoch; others
-	// is what the others told last, by their names.
+	// own is what this process has spent less what it took back, by client and hour
+	// since the epoch; others is what the others told last, by their names.
 	own    map[string]hours
 	others map[string]map[string]hours
 	// changed are the clients of whom the others have not been told the latest.
 	changed map[string]bool
 }
 
-// hours is what was spent in each hour.
+// hours is what one process spent in each hour less what it took back: less than 0 when
+// it took back what another one had spent. Only the sum of all of them is what was spent.
 type hours map[int64]int64
 
 // New returns a Meter of nothing.
@@ -66,7 +67,8 @@ func New() *Meter {
 
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// Add notes what was spent at a time; less than 0 takes it back, down to nothing.
+// Add notes what was spent at a time; less than 0 takes back what this or another node
+// spent.
 func (m *Meter) Add(client string, at time.Time, micros int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +84,7 @@ func (m *Meter) add(client string, at time.Time, micros int64) {
 		h = make(hours)
 		m.own[client] = h
 	}
-	h[hourOf(at)] = max(0, h[hourOf(at)]+micros)
+	h[hourOf(at)] += micros
 	m.changed[client] = true
 }
 
@@ -119,16 +121,16 @@ func (m *Meter) Spent(client string, now time.Time) State {
 	return m.spent(client, now)
 }
 
+// spent adds up the nodes. An hour in which more was taken back than spent, since a node
+// died before it told what it had spent, cost nothing, and makes no other hour cheaper.
 func (m *Meter) spent(client string, now time.Time) (s State) {
 	hour := hourOf(now)
 	day := hour / 24 * 24
+	var sums [24]int64
 	sum := func(h hours) {
 		for at, micros := range h {
-			if at == hour {
-				s.Hour += micros
-			}
 			if at >= day && at < day+24 {
-				s.Day += micros
+				sums[at-day] += micros
 			}
 		}
 	}
@@ -136,12 +138,15 @@ func (m *Meter) spent(client string, now time.Time) (s State) {
 	for _, o := range m.others {
 		sum(o[client])
 	}
-	s.Hour, s.Day = max(s.Hour, 0), max(s.Day, 0)
+	for _, micros := range sums {
+		s.Day += max(micros, 0)
+	}
+	s.Hour = max(sums[hour-day], 0)
 	return s
 }
 
-// Report is what the others are to be told of the clients for whom something was
-// spent since the last call: the latest two days of each.
+// Report is what the others are to be told of the clients for whom something was spent
+// or taken back since the last call: the latest two days of each.
 func (m *Meter) Report(now time.Time) map[string][]byte {
 	oldest := hourOf(now) - 48
 	m.mu.Lock()

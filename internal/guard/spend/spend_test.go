@@ -88,3 +88,57 @@ func TestNodes(t *testing.T) {
 		t.Errorf("two days later: %+v", s)
 	}
 }
+
+// TestTakenBackElsewhere: what one node spent another one takes back, as it does when it
+// delivers what that one accepted.
+func TestTakenBackElsewhere(t *testing.T) {
+	t.Parallel()
+	taker, giver := spend.New(), spend.New()
+	told := make(map[string][]byte) // as the store keeps it, by node
+	learn := func(by *spend.Meter, self string) {
+		t.Helper()
+		for node, raw := range told {
+			if node == self {
+				continue
+			}
+			if err := by.Learn(node, "c", raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	exchange := func() {
+		t.Helper()
+		for name, m := range map[string]*spend.Meter{"taker": taker, "giver": giver} {
+			if raw := m.Report(noon)["c"]; raw != nil {
+				told[name] = raw
+			}
+		}
+		learn(taker, "taker")
+		learn(giver, "giver")
+	}
+	const price = 10
+	taker.Add("c", noon, 4*price) // reserved
+	giver.Add("c", noon, -4*price)
+	giver.Add("c", noon, price) // what it cost
+	exchange()
+	for name, m := range map[string]*spend.Meter{"taker": taker, "giver": giver} {
+		if s := m.Spent("c", noon); s.Hour != price || s.Day != price {
+			t.Errorf("%s: %+v; want %d", name, s, price)
+		}
+	}
+	again := spend.New()
+	learn(again, "again")
+	if s := again.Spent("c", noon); s.Hour != price {
+		t.Errorf("after a restart: %+v; want %d", s, price)
+	}
+	// What the taker reserved but never told is taken back all the same: that buys
+	// nothing, neither in that hour nor in another one.
+	before := noon.Add(-time.Hour)
+	giver.Add("c", before, -price)
+	if s := giver.Spent("c", before); s.Hour != 0 {
+		t.Errorf("the hour before: %+v; want nothing", s)
+	}
+	if s := giver.Spent("c", noon); s.Day != price {
+		t.Errorf("the day: %+v; want %d", s, price)
+	}
+}

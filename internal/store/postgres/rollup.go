@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -82,15 +83,18 @@ func (t *tx) putRollup(k rollup.Key, body []byte) {
 
 func hours(span time.Duration) int16 { return int16(span / time.Hour) }
 
-// Rollups lists roll-ups in the order of their begins.
-func (s *Store) Rollups(ctx context.Context, in store.RollupQuery) ([]store.Rollup, error) {
-	var out []store.Rollup
-	err := s.query(ctx, func(c row) {
-		out = append(out, store.Rollup{Client: c.text(1), Span: in.Span, Start: c.time(0), Body: slices.Clone(c[2])})
+// Rollups calls each for the roll-ups in the order of their begins, until it fails.
+func (s *Store) Rollups(ctx context.Context, in store.RollupQuery, each func(*store.Rollup) error) error {
+	r := store.Rollup{Span: in.Span}
+	var failed error
+	err := s.queryUntil(ctx, func(c row) error {
+		r.Client, r.Start, r.Body = c.text(1), c.time(0), c[2]
+		failed = each(&r)
+		return failed
 	}, `SELECT r.start_at, c.client_id, r.body FROM rollups r JOIN clients c USING (client_no)
 		WHERE r.hours = $1 AND r.start_at >= $2 AND r.start_at < $3 AND ($4::text = '' OR c.client_id = $4)
 		ORDER BY r.start_at, r.client_no`, hours(in.Span), micros(in.From), micros(in.Until), in.Client)
-	return out, err
+	return cmp.Or(failed, err)
 }
 
 // CopyRollups reads roll-ups in the order of client, span and begin, after one of them.

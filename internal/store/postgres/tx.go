@@ -134,13 +134,21 @@ func (s *Store) atLeisure(ctx context.Context, f func(context.Context, *pgxpool.
 
 // query calls scan for each row of a single query.
 func (s *Store) query(ctx context.Context, scan func(row), sql string, args ...any) error {
+	return s.queryUntil(ctx, func(c row) error { scan(c); return nil }, sql, args...)
+}
+
+// queryUntil calls scan for each row of a single query until it fails.
+func (s *Store) queryUntil(ctx context.Context, scan func(row) error, sql string, args ...any) error {
 	return s.read(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		rows, err := conn.Query(ctx, sql, args...)
 		if err != nil {
 			return err
 		}
+		defer rows.Close()
 		for rows.Next() {
-			scan(rows.RawValues())
+			if err := scan(rows.RawValues()); err != nil {
+				return err
+			}
 		}
 		return rows.Err()
 	})

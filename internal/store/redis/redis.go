@@ -65,7 +65,7 @@ type Ledger interface {
 	Events(ctx context.Context, in store.EventQuery) ([]store.Event, error)
 
 	FoldRollups(ctx context.Context, limit int) (int, error)
-	Rollups(ctx context.Context, in store.RollupQuery) ([]store.Rollup, error)
+	Rollups(ctx context.Context, in store.RollupQuery, each func(*store.Rollup) error) error
 
 	QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error
 	ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]store.WebhookDelivery, error)

@@ -96,19 +96,26 @@ func (q query) one(scan func(*sqlite.Stmt)) (bool, error) {
 
 // each calls scan for every row.
 func (q query) each(scan func(*sqlite.Stmt)) error {
+	return q.until(func(st *sqlite.Stmt) error { scan(st); return nil })
+}
+
+// until calls scan for every row until it fails, and returns what that says.
+func (q query) until(scan func(*sqlite.Stmt) error) error {
 	if q.err != nil {
 		return q.err
 	}
 	for {
 		found, err := q.stmt.Step()
+		if err == nil && found {
+			err = scan(q.stmt)
+		}
 		if err != nil {
-			_ = q.stmt.Reset() // the step's error is the one to report
+			_ = q.stmt.Reset() // what went wrong first is what to report
 			return err
 		}
 		if !found {
 			return q.stmt.Reset()
 		}
-		scan(q.stmt)
 	}
 }
 

@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -89,18 +91,22 @@ func (q query) block(k rollup.Key) query {
 
 func hours(span time.Duration) int64 { return int64(span / time.Hour) }
 
-// Rollups lists roll-ups in the order of their begins.
-func (s *Store) Rollups(ctx context.Context, in store.RollupQuery) ([]store.Rollup, error) {
-	var out []store.Rollup
+// Rollups calls each for the roll-ups in the order of their begins, until it fails.
+func (s *Store) Rollups(ctx context.Context, in store.RollupQuery, each func(*store.Rollup) error) error {
+	r := store.Rollup{Span: in.Span}
+	var body []byte
+	var failed error
 	err := s.read(ctx, func(conn *sqlite.Conn) error {
-		out = nil
 		return prepare(conn, `SELECT r.start_at, c.client_id, r.body FROM rollups r JOIN clients c USING (client_no)
 			WHERE r.hours = ?1 AND r.start_at >= ?2 AND r.start_at < ?3 AND (?4 = '' OR c.client_id = ?4) ORDER BY r.start_at, r.client_no`).
-			int(hours(in.Span)).time(in.From).time(in.Until).text(in.Client).each(func(st *sqlite.Stmt) {
-			out = append(out, store.Rollup{Client: st.ColumnText(1), Span: in.Span, Start: columnTime(st, 0), Body: columnBlob(st, 2)})
+			int(hours(in.Span)).time(in.From).time(in.Until).text(in.Client).until(func(st *sqlite.Stmt) error {
+			body = slices.Grow(body[:0], st.ColumnLen(2))
+			r.Client, r.Start, r.Body = st.ColumnText(1), columnTime(st, 0), body[:st.ColumnBytes(2, body[:cap(body)])]
+			failed = each(&r)
+			return failed
 		})
 	})
-	return out, err
+	return cmp.Or(failed, err)
 }
 
 // CopyRollups reads roll-ups in the order of client, span and begin, after one of them.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -20,6 +21,7 @@ func rollupChecks() []check {
 		{name: "what each step of a message counts", run: rollupSteps, alone: true},
 		{name: "what ended without a carrier", run: rollupEnds, alone: true},
 		{name: "by hour, day and client", run: rollupSpans, alone: true},
+		{name: "reading ends where its caller fails", run: rollupStops, alone: true},
 		{name: "entries are added up a few at a time, each once", run: rollupSlices, alone: true},
 		{name: "two that add up at once count once", run: rollupRace, alone: true},
 		{name: "any history counts what the log says", run: rollupAgrees, alone: true},
@@ -49,16 +51,13 @@ func (s *suite) counted(t tb, f rollup.Filter, q store.RollupQuery) *rollup.Summ
 	if q.Until.IsZero() {
 		q.From, q.Until = at(-1000*day), at(1000*day)
 	}
-	got, err := s.Rollups(context.Background(), q)
-	ok(t, "Rollups", err)
 	sum := rollup.NewSummary(f, rollup.Hourly)
-	for i := range got {
-		r := &got[i]
+	ok(t, "Rollups", s.Rollups(context.Background(), q, func(r *store.Rollup) error {
 		if r.Span != q.Span || r.Start.Before(q.From) || !r.Start.Before(q.Until) || !r.Start.Equal(r.Start.Truncate(r.Span)) {
 			t.Errorf("asked for %+v, got one of %v from %v", q, r.Span, r.Start)
 		}
-		ok(t, "the rollup", sum.Add(r.Client, r.Start, r.Body))
-	}
+		return sum.Add(r.Client, r.Start, r.Body)
+	}))
 	return sum
 }
 
@@ -382,12 +381,35 @@ func rollupSwept(t *testing.T, s *suite) {
 	} {
 		s.roundOf(t, store.Sweep{Now: at(c.after), KeepMessages: keep, KeepRollups: c.keep, Limit: 10})
 		for span, want := range map[time.Duration]int{rollup.Hourly: c.hours, rollup.Daily: c.days} {
-			got, err := s.Rollups(t.Context(), store.RollupQuery{Span: span, From: at(-day), Until: at(day)})
-			if err != nil || len(got) != want {
-				t.Errorf("after %v, kept %v: %d of span %v, want %d (%v)", c.after, c.keep, len(got), span, want, err)
+			got := 0
+			err := s.Rollups(t.Context(), store.RollupQuery{Span: span, From: at(-day), Until: at(day)}, func(*store.Rollup) error { got++; return nil })
+			if err != nil || got != want {
+				t.Errorf("after %v, kept %v: %d of span %v, want %d (%v)", c.after, c.keep, got, span, want, err)
 			}
 		}
 	}
+}
+
+// rollupStops: who cannot go on gets his own error back, and the store goes on.
+func rollupStops(t *testing.T, s *suite) {
+	for i := range 3 {
+		s.bring(t, at(time.Duration(i)*day), 1)
+	}
+	s.fold(t)
+	q := store.RollupQuery{Span: rollup.Daily, From: at(-day), Until: at(1000 * day)}
+	for range 50 { // more than there are connections
+		failed, told := errors.New("failed"), 0
+		err := s.Rollups(t.Context(), q, func(*store.Rollup) error {
+			if told++; told == 2 {
+				return failed
+			}
+			return nil
+		})
+		if err != failed || told != 2 { //nolint:errorlint // the very same
+			t.Fatalf("told of %d; %v", told, err)
+		}
+	}
+	s.total(t, delivered(3))
 }
 
 func rollupReopened(t *testing.T, s *suite) {

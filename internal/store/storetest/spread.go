@@ -147,8 +147,8 @@ func (s *spread) FoldRollups(ctx context.Context, limit int) (int, error) {
 	return s.next().FoldRollups(ctx, limit)
 }
 
-func (s *spread) Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error) {
-	return s.next().Rollups(ctx, q)
+func (s *spread) Rollups(ctx context.Context, q store.RollupQuery, each func(*store.Rollup) error) error {
+	return s.next().Rollups(ctx, q, each)
 }
 
 func (s *spread) QueueWebhooks(ctx context.Context, webhooks []store.Webhook) error {

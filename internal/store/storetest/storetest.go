@@ -82,7 +82,8 @@ type (
 	// Rollups are what was counted of messages.
 	Rollups interface {
 		FoldRollups(ctx context.Context, limit int) (folded int, err error)
-		Rollups(ctx context.Context, q store.RollupQuery) ([]store.Rollup, error)
+		// Rollups calls each until it fails, and returns what that says.
+		Rollups(ctx context.Context, q store.RollupQuery, each func(*store.Rollup) error) error
 	}
 	// Webhooks is what package webhook needs.
 	Webhooks interface {
