@@ -253,20 +253,11 @@ type webhookDeliveries struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// deliveryState reads a state; zero for none.
-func deliveryState(text string) store.DeliveryState {
-	for s := store.DeliveryPending; s <= store.DeliveryFailed; s++ {
-		if s.String() == text {
-			return s
-		}
-	}
-	return 0
-}
-
 // Run lists the deliveries.
 func (c *webhookDeliveries) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, id store.EndpointID) error {
-		q := store.WebhookQuery{Endpoint: id, State: deliveryState(c.State), Limit: c.Limit}
+		q := store.WebhookQuery{Endpoint: id, Limit: c.Limit}
+		q.State, _ = store.ParseDeliveryState(c.State) // none, for all, of an empty one
 		if c.Limit < 1 || c.Limit > maxEvents {
 			return fmt.Errorf("limit: not within 1 to %d", maxEvents)
 		}

@@ -18,7 +18,6 @@ import (
 // Codes that only the admin listener knows.
 const (
 	codeCrossOrigin      api.Code = "CROSS_ORIGIN_REQUEST"
-	codeInvalidLimit     api.Code = "INVALID_LIMIT"
 	codeInvalidParameter api.Code = "INVALID_PARAMETER"
 	codeNotFoundMessage  api.Code = "NOT_FOUND_MESSAGE"
 	codeNotFoundPhone    api.Code = "NOT_FOUND_PHONE"

@@ -50,7 +50,9 @@ type InboxPage struct {
 // Entry is one message as its recipient would see it. Printed or logged, it
 // shows its id alone.
 type Entry struct {
-	ID         string   `json:"id"`
+	ID string `json:"id"`
+	// ClientID is whose message it is, for the page alone.
+	ClientID   string   `json:"-"`
 	To         string   `json:"to"`
 	From       string   `json:"from"`
 	Text       string   `json:"text"`

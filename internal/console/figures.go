@@ -48,10 +48,8 @@ type figuresQuery struct {
 
 var figuresFilters = []string{"range", "client", "route", "areaCode"}
 
-// filter sets one filter. When the value is not what it should be, it tells what that
-// is.
-func (q *figuresQuery) filter(name, value string) (want string) {
-	ok := true
+// filter sets one filter, and returns what it should be and whether it is.
+func (q *figuresQuery) filter(name, value string) (want string, ok bool) {
 	switch name {
 	case "range":
 		q.Range = -1
@@ -69,10 +67,7 @@ func (q *figuresQuery) filter(name, value string) (want string) {
 		n, err := strconv.Atoi(value)
 		q.Area, ok, want = n, err == nil && len(value) == 3 && n >= 200, "an area code such as 212"
 	}
-	if ok {
-		return ""
-	}
-	return want
+	return want, ok
 }
 
 func parseFiguresQuery(u *url.URL) (q figuresQuery, wrong string) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"codeword/api"
+	"codeword/internal/screening"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -114,12 +115,12 @@ func viewQueue(s store.QueueStats) *queueView {
 func (v *overviewView) guard(c *Console, r *http.Request) error {
 	holds, err := c.cfg.Guard.Holds(r.Context())
 	for i := range holds {
-		switch h := &holds[i]; {
-		case h.Scope == "client":
+		switch h := &holds[i]; h.Effect() {
+		case screening.Alarms:
 			v.Alarms = append(v.Alarms, h.Client)
-		case h.Mode == tenant.GuardEnforce:
+		case screening.HoldsBack:
 			v.Holds++
-		default:
+		case screening.Watches:
 			v.Shadows++
 		}
 	}
@@ -144,7 +145,6 @@ func (c *Console) spending(rows []store.Client) []spendingView {
 
 // spendingJSON is GET /admin/v1/spending.
 func (c *Console) spendingJSON(w http.ResponseWriter, r *http.Request) {
-	const spendingList = 's' // marks its cursors
 	rows, paging, ok := c.clientsToPage(w, r, spendingList)
 	if !ok {
 		return

@@ -253,6 +253,7 @@ func (w *whole) fill(client string, n int, text string) {
 	for i := range n {
 		w.messages.page.Messages = append(w.messages.page.Messages, m)
 		w.inbox.entries = append(w.inbox.entries, entry(fmt.Sprint("entry-", i), text))
+		w.inbox.entries[i].ClientID = client
 		w.guard.holds = append(w.guard.holds, hold(fmt.Sprint(client, "/block/", i), client, "block", text, "enforce"),
 			hold(fmt.Sprint(client, "/address/", i), client, "address", text, "shadow"))
 		w.routes = append(w.routes, console.RouteView{

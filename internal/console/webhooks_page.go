@@ -28,7 +28,7 @@ func (c *Console) webhooksPage(w http.ResponseWriter, r *http.Request) {
 	c.know(r, &v.frame)
 	v.tell(r)
 	v.Filter.Del("done")
-	q, wrong := parseHookQuery(asking(r.URL, v.Filter.Encode()), "client", "limit", "cursor")
+	q, wrong := parseEndpointQuery(asking(r.URL, v.Filter.Encode()))
 	if wrong != "" {
 		v.Error = wrong
 		c.render(w, http.StatusBadRequest, "webhooks.html", v)
@@ -155,14 +155,15 @@ func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, status int
 		v.Edit, v.AllKinds = r.PostForm.Get("url"), hookKinds(r.PostForm["kind"])
 	}
 	v.Filter.Del("done")
-	q, misread := parseHookQuery(asking(r.URL, v.Filter.Encode()), "state", "limit", "cursor")
+	q, misread := parseDeliveryQuery(asking(r.URL, v.Filter.Encode()))
 	if misread != "" {
 		status, v.Error = http.StatusBadRequest, misread
 		c.render(w, status, "webhook.html", v)
 		return
 	}
 	var next string
-	if v.Deliveries, next, err = c.listDeliveries(r.Context(), e.ID, q); err != nil {
+	q.Endpoint = e.ID
+	if v.Deliveries, next, err = c.listDeliveries(r.Context(), q); err != nil {
 		status, _, v.Error = c.webhookFailed(r, err)
 	}
 	if next != "" {
