@@ -221,7 +221,7 @@ func (w *whole) fail(err error) {
 // pages are all pages of a client and a message.
 func pages(client string) []string {
 	return []string{
-		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
+		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/?client=test", "/?client=all&range=7d", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
 		"/clients/" + client, "/webhooks", "/webhooks?client=" + client, "/webhooks/new", "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
 	}
 }
