@@ -185,7 +185,7 @@ func (c *Console) only(method string, h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
-			c.methodNotAllowed(w, allow)
+			c.methodNotAllowed(w, r, allow)
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -24,11 +24,11 @@ type figuresPage struct {
 	Filtered bool
 	// Live: it is of all live clients. Tests shows what test clients sent, where there is
 	// nothing else; empty for nothing.
-	Live  bool
-	Tests string
-	Funnel   []funnelStep
-	Chart    chart
-	Tables   []figuresTable
+	Live   bool
+	Tests  string
+	Funnel []funnelStep
+	Chart  chart
+	Tables []figuresTable
 	// Document is the path of the same as JSON.
 	Document string
 }
