@@ -21,7 +21,7 @@ type webhookCommand struct {
 	RotateSecret webhookRotate     `cmd:"" help:"Replace an endpoint's secret without an interruption."`
 	Disable      webhookDisable    `cmd:"" help:"Post nothing to an endpoint any more; what is queued waits."`
 	Enable       webhookEnable     `cmd:"" help:"Post to an endpoint again."`
-	Delete       webhookDelete     `cmd:"" help:"Remove an endpoint, and what is queued for it."`
+	Delete       webhookDelete     `cmd:"" help:"Remove an endpoint; what is queued for it is not posted."`
 	Deliveries   webhookDeliveries `cmd:"" help:"List what was, or is to be, posted to an endpoint, newest first."`
 	Test         webhookTest       `cmd:"" help:"Post an event that tells nothing, to see whether it arrives."`
 	Replay       webhookReplay     `cmd:"" help:"Post again what was given up, or one event."`
