@@ -31,20 +31,15 @@ func boundHeap(ctx context.Context) error {
 	}
 	was := mostGrowth
 	debug.SetGCPercent(was)
-	tick := time.NewTicker(heapEvery)
-	defer tick.Stop()
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}} // as of the last collection
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
+	repeat(ctx, heapEvery, func(context.Context) time.Duration {
 		metrics.Read(live)
 		// To set it stops the program for a moment: not for a few per cent.
-		if growth := growthFor(live[0].Value.Uint64()); growth*10 < was*9 || growth*10 > was*11 || growth == mostGrowth && was != growth {
+		if growth := growthFor(live[0].Value.Uint64()); growth*10 < was*9 || growth*10 > was*11 {
 			debug.SetGCPercent(growth)
 			was = growth
 		}
-	}
+		return heapEvery
+	})
+	return nil
 }

@@ -57,7 +57,13 @@ type Erase struct {
 	// Fence has the id stay for a day in any case: messages that were accepted
 	// elsewhere, and codes that were judged there, before Now come too late then.
 	Fence bool
+	// Age is for how long the erasure was under way elsewhere since Now.
+	Age time.Duration
 }
+
+// Gone is when what the erasure removed was gone, as of a call that began then. Webhooks
+// may tell of it until that moment.
+func (e *Erase) Gone(begun time.Time) time.Time { return e.Now.Add(e.Age + time.Since(begun)) }
 
 // Erased counts what an Erase removed, and tells what stays.
 type Erased struct {

@@ -139,10 +139,9 @@ type WebhookReplayed struct {
 // WebhookQuery lists deliveries to an endpoint, newest first.
 type WebhookQuery struct {
 	Endpoint EndpointID
-	// State, when not zero, picks those that are in it.
+	// State, when not zero, picks those that are in it; the endpoint's others are passed
+	// over one by one.
 	State DeliveryState
-	// DoneSince, when not zero, picks those that ended then or later.
-	DoneSince time.Time
 	// Before, when not zero, starts after that event.
 	Before EventID
 	Limit  int

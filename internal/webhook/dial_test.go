@@ -161,14 +161,14 @@ func TestSilentAddresses(t *testing.T) {
 // TestNothingInside: neither a name that leads inside, nor a redirect, nor a proxy of
 // the environment brings a request to a private address.
 func TestNothingInside(t *testing.T) {
-	inside := newReceiver(t, always(200))
-	u, err := url.Parse(inside.URL)
+	inside, at := newServer(t, always(200))
+	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("HTTP_PROXY", inside.URL)
-	t.Setenv("HTTPS_PROXY", inside.URL)
-	redirect := httptest.NewServer(http.RedirectHandler(inside.URL, http.StatusTemporaryRedirect))
+	t.Setenv("HTTP_PROXY", at)
+	t.Setenv("HTTPS_PROXY", at)
+	redirect := httptest.NewServer(http.RedirectHandler(at, http.StatusTemporaryRedirect))
 	t.Cleanup(redirect.Close)
 
 	// The redirecting server is allowed by a network that the other is not in.
@@ -177,7 +177,7 @@ func TestNothingInside(t *testing.T) {
 		c.Resolver = names{"rebinding.example": addrs("127.0.0.1")}
 	})
 	named, _ := b.create("https://rebinding.example:" + u.Port() + "/")
-	direct, _ := b.create(inside.URL)
+	direct, _ := b.create(at)
 	b.run()
 	id := b.emit(KindMessageSent)
 	for _, e := range []Endpoint{named, direct} {
@@ -196,6 +196,26 @@ func TestNothingInside(t *testing.T) {
 	}
 	if n := len(inside.all()); n != 0 {
 		t.Errorf("%d requests went inside", n)
+	}
+}
+
+// TestReasons: what a real connection may come to, by the name that is kept of it.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	reset := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(reset.Close)
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	_, broken := newServer(t, always(500))
+	for url, want := range map[string]string{
+		reset.URL: reasonConnect, closed.URL: reasonConnect, broken: reasonStatus,
+		"https://nobody.example/": reasonResolve, "https://10.0.0.1/": reasonForbidden,
+	} {
+		b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Resolver = names{} })
+		e, _ := b.create(url)
+		if o := b.loop.deliver(t.Context(), &e, &store.WebhookDelivery{Event: store.NewEventID(), Endpoint: e.ID, Until: time.Now().Add(time.Hour)}); o.Error != want || o.State != store.DeliveryPending {
+			t.Errorf("%s: %+v, want %s", url, o, want)
+		}
 	}
 }
 

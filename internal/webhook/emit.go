@@ -46,7 +46,7 @@ type Messages interface {
 type Emitter struct {
 	cfg EmitterConfig
 	// later are handed over by the request path and by delivery, and told by Run.
-	later chan later
+	later chan store.MessageID
 
 	mu sync.Mutex
 	// outcomes are events of outcomes that are not recorded yet.
@@ -67,7 +67,7 @@ func NewEmitter(cfg EmitterConfig) (*Emitter, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Emitter{cfg: cfg, later: make(chan later, maxLater), outcomes: make(map[store.MessageID]pending)}, nil
+	return &Emitter{cfg: cfg, later: make(chan store.MessageID, maxLater), outcomes: make(map[store.MessageID]pending)}, nil
 }
 
 // Data is what a payload tells; every kind fills what it knows.

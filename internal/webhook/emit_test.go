@@ -110,6 +110,48 @@ func TestOutcomesAreQueuedBeforeTheyAreRecorded(t *testing.T) {
 	}
 }
 
+// TestGivenUpOutcome: the store was down for a whole lease, and delivery gave the outcome
+// up. What becomes of the message under the next claim is told, and nothing else.
+func TestGivenUpOutcome(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		kinds []string
+		next  store.Outcome
+		want  []string
+	}{
+		"queued again":         {[]string{KindMessageFailed}, store.Outcome{Status: store.MessageQueued, RetryAt: now, Error: "throttled"}, nil},
+		"nobody knows":         {[]string{KindMessageFailed}, store.Outcome{Status: store.MessageUnknown}, nil},
+		"sent, as nobody asks": {[]string{KindChallengeVerified}, store.Outcome{Status: store.MessageSent}, nil},
+		"sent":                 {Kinds(), store.Outcome{Status: store.MessageSent}, []string{KindMessageSent}},
+		"failed":               {Kinds(), store.Outcome{Status: store.MessageFailed, Error: "rejected"}, []string{KindMessageFailed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mem := newMemory()
+			b := newBed(t, mem, time.Now)
+			e, _ := b.create("https://example.com/", KindMessageFailed)
+			m := store.Message{ID: store.NewMessageID(), Client: client}
+			b.emitter.Outcome(&m, &store.Outcome{ID: m.ID, Claims: 1, Status: store.MessageFailed, Error: "rejected"})
+			if _, err := b.registry.Update(t.Context(), audittest.Operator, e.ID, "", c.kinds); err != nil {
+				t.Fatal(err)
+			}
+			c.next.ID, c.next.Claims = m.ID, 2
+			b.emitter.Outcome(&m, &c.next)
+			if _, err := b.emitter.Outcomes(&recorder{}).RecordOutcomes(t.Context(), now, []store.Outcome{c.next}); err != nil {
+				t.Fatal(err)
+			}
+			var told []string
+			for _, d := range mem.deliveries {
+				told = append(told, d.Kind)
+			}
+			if !slices.Equal(told, c.want) {
+				t.Errorf("told %v, want %v", told, c.want)
+			}
+		})
+	}
+}
+
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil, time.Now)
@@ -130,6 +172,38 @@ func TestReceipts(t *testing.T) {
 	}
 	if got := b.queued(&e); len(got) != 1 || got[0].Type != KindMessageDelivered || got[0].Data.Route != "main" {
 		t.Errorf("queued %+v", got)
+	}
+}
+
+// unqueued is a queue that takes no webhooks.
+type unqueued struct{ Queue }
+
+func (unqueued) QueueWebhooks(context.Context, []store.Webhook) error { return errors.New("down") }
+
+// TestReceiptUntold: a receipt counted, and its event could not be queued. The carrier
+// gets no answer, and the event is told when it repeats what is a duplicate by then.
+func TestReceiptUntold(t *testing.T) {
+	t.Parallel()
+	mem := newMemory()
+	b := newBed(t, mem, time.Now)
+	b.create("https://example.com", KindMessageDelivered)
+	id := store.NewMessageID()
+	inner := &recorder{
+		messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Status: store.MessageDelivered}},
+		applied:  []store.Applied{{Message: id, Effect: store.ReceiptChanged}},
+	}
+	b.emitter.cfg.Messages, b.emitter.cfg.Queue = inner, unqueued{mem}
+	r := b.emitter.Receipts(inner)
+	if _, err := r.ApplyReceipts(t.Context(), time.Now(), nil); err == nil {
+		t.Fatal("the carrier got its answer")
+	}
+	b.emitter.cfg.Queue = mem
+	inner.applied[0].Effect = store.ReceiptDuplicate
+	if _, err := r.ApplyReceipts(t.Context(), time.Now(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(mem.deliveries) != 1 || mem.deliveries[0].Event != derivedID(id, KindMessageDelivered) {
+		t.Errorf("told %d events, want one", len(mem.deliveries))
 	}
 }
 
@@ -212,32 +286,6 @@ type failing struct{ recorder }
 
 func (*failing) Messages(context.Context, store.MessageQuery) (store.MessagePage, error) {
 	return store.MessagePage{}, errors.New("down")
-}
-
-// TestOvertaken: what waits is told when the process ends, and what does not fit is counted.
-func TestOvertaken(t *testing.T) {
-	t.Parallel()
-	b := newBed(t, nil, time.Now)
-	e, _ := b.create("https://example.com", KindMessageDelivered)
-	id := store.NewMessageID()
-	b.emitter.cfg.Messages = &recorder{messages: map[store.MessageID]store.Message{id: {ID: id, Client: client, Route: "main", Status: store.MessageDelivered}}}
-	ctx, cancel := context.WithCancel(t.Context())
-	b.emitter.hand(later{message: id})
-	cancel()
-	if err := b.emitter.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if got := b.queued(&e); len(got) != 1 || got[0].Data.MessageID != id.String() {
-		t.Errorf("queued %+v", got)
-	}
-	dropped := 0
-	b.emitter.cfg.Dropped = func(string) { dropped++ }
-	for range maxLater + 10 {
-		b.emitter.hand(later{message: id})
-	}
-	if dropped != 10 {
-		t.Errorf("%d dropped, want 10", dropped)
-	}
 }
 
 // TestNoMaskWithoutAnID: an erasure finds what tells of a phone by its id alone.

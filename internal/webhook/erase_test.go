@@ -1,10 +1,13 @@
 package webhook
 
 import (
+	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"codeword/internal/fault"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite/sqlitetest"
 )
@@ -60,5 +63,81 @@ func TestErasedWhileUnderWay(t *testing.T) {
 	}
 	if all, err := st.Webhooks(t.Context(), store.WebhookQuery{Endpoint: e.ID, Limit: 9}); err != nil || len(all) != 1 {
 		t.Errorf("%d events, %v", len(all), err)
+	}
+}
+
+// erasing is a message log in which a message is erased right after the first look at it.
+type erasing struct {
+	recorder
+	goes  store.MessageID
+	looks int
+	// down fails the second look.
+	down bool
+}
+
+func (r *erasing) Message(ctx context.Context, id store.MessageID) (store.MessageDetail, error) {
+	if id == r.goes {
+		r.looks++
+		switch {
+		case r.looks == 2 && r.down:
+			return store.MessageDetail{}, fault.New(fault.Unavailable, "down")
+		case r.looks > 1:
+			return store.MessageDetail{}, fault.New(fault.NotFound, "erased")
+		}
+	}
+	return r.recorder.Message(ctx, id)
+}
+
+// TestErasedWhileItIsTold: a phone is erased between the look at its message and the
+// queueing of its event, which must not stay.
+func TestErasedWhileItIsTold(t *testing.T) {
+	t.Parallel()
+	stays, goes := store.NewMessageID(), store.NewMessageID()
+	receipts := func(b *bed, r *erasing) error {
+		r.applied = []store.Applied{{Message: stays, Effect: store.ReceiptChanged}, {Message: goes, Effect: store.ReceiptChanged}}
+		_, err := b.emitter.Receipts(r).ApplyReceipts(b.t.Context(), time.Now(), nil)
+		return err
+	}
+	handed := func(b *bed, _ *erasing) error {
+		ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+		defer cancel()
+		b.emitter.hand(stays)
+		b.emitter.hand(goes)
+		return b.emitter.Run(ctx)
+	}
+	for _, c := range []struct {
+		name string
+		tell func(*bed, *erasing) error
+		r    erasing
+	}{
+		{"by a receipt", receipts, erasing{goes: goes}},
+		{"by a receipt, erased before", receipts, erasing{goes: goes, looks: 1}},
+		{"handed over", handed, erasing{goes: goes}},
+		{"handed over, erased before", handed, erasing{goes: goes, looks: 1}},
+		{"handed over, told again", handed, erasing{goes: goes, down: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				mem := newMemory()
+				b := newBed(t, mem, time.Now)
+				b.create("https://example.com/")
+				c.r.messages = map[store.MessageID]store.Message{
+					stays: {ID: stays, Client: client, Status: store.MessageDelivered},
+					goes:  {ID: goes, Client: client, Status: store.MessageFailed},
+				}
+				b.emitter.cfg.Messages = &c.r
+				if err := c.tell(b, &c.r); err != nil {
+					t.Fatal(err)
+				}
+				told := make(map[store.EventID]bool)
+				for _, d := range mem.deliveries {
+					told[d.Event] = true
+				}
+				if len(told) != 1 || !told[derivedID(stays, KindMessageDelivered)] {
+					t.Errorf("told %v", told)
+				}
+			})
+		})
 	}
 }

@@ -100,14 +100,24 @@ func (b *bed) create(url string, kinds ...string) (Endpoint, string) {
 // emit queues an event of a kind.
 func (b *bed) emit(kind string) store.EventID {
 	b.t.Helper()
-	w, ok := b.emitter.webhook(store.EventID{}, kind, b.emitter.cfg.Now(), &Data{ClientID: client, Reason: "test"})
-	if !ok {
-		b.t.Fatalf("nobody wants %s", kind)
+	return b.emitAll(kind, 1)[0]
+}
+
+// emitAll queues n events of a kind at once.
+func (b *bed) emitAll(kind string, n int) (ids []store.EventID) {
+	b.t.Helper()
+	var webhooks []store.Webhook
+	for range n {
+		w, ok := b.emitter.webhook(store.EventID{}, kind, b.emitter.cfg.Now(), &Data{ClientID: client, Reason: "test"})
+		if !ok {
+			b.t.Fatalf("nobody wants %s", kind)
+		}
+		webhooks, ids = append(webhooks, w), append(ids, w.ID)
 	}
-	if err := b.emitter.queue(b.t.Context(), []store.Webhook{w}); err != nil {
+	if err := b.emitter.queue(b.t.Context(), webhooks); err != nil {
 		b.t.Fatal(err)
 	}
-	return w.ID
+	return ids
 }
 
 // delivery is how an event's way to an endpoint stands.
@@ -135,9 +145,10 @@ func (b *bed) eventually(what string, within time.Duration, f func() bool) {
 	}
 }
 
-// receiver counts what it gets by id, and answers with status.
+// receiver notes what it gets, counts it by id, and answers with status. It needs no
+// network where it is the transport itself, so that time can be the test's.
 type receiver struct {
-	*httptest.Server
+	status   func(*request) int
 	mu       sync.Mutex
 	got      map[string]int
 	requests []request
@@ -146,28 +157,45 @@ type receiver struct {
 type request struct {
 	header http.Header
 	body   []byte
+	at     time.Time
 }
 
-func newReceiver(tb testing.TB, status func(n int) int) *receiver {
+func newReceiver(status func(*request) int) *receiver {
+	return &receiver{status: status, got: make(map[string]int)}
+}
+
+// newServer serves a receiver.
+func newServer(tb testing.TB, status func(*request) int) (*receiver, string) {
 	tb.Helper()
-	r := &receiver{got: make(map[string]int)}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
-		body, err := io.ReadAll(in.Body)
-		if err != nil {
-			return
-		}
-		r.mu.Lock()
-		r.got[in.Header.Get("webhook-id")]++
-		r.requests = append(r.requests, request{in.Header, body})
-		n := len(r.requests)
-		r.mu.Unlock()
-		w.WriteHeader(status(n))
-	}))
-	tb.Cleanup(r.Close)
-	return r
+	r := newReceiver(status)
+	s := httptest.NewServer(r)
+	tb.Cleanup(s.Close)
+	return r, s.URL
 }
 
-func always(status int) func(int) int { return func(int) int { return status } }
+func (r *receiver) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+	body, err := io.ReadAll(in.Body)
+	if err != nil {
+		return
+	}
+	got := request{in.Header, body, time.Now()}
+	r.mu.Lock()
+	r.got[in.Header.Get("webhook-id")]++
+	r.requests = append(r.requests, got)
+	r.mu.Unlock()
+	w.WriteHeader(r.status(&got))
+}
+
+func (r *receiver) RoundTrip(in *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, in)
+	return w.Result(), nil
+}
+
+// instead has a loop's requests go to r.
+func instead(r http.RoundTripper) func(*Config) { return func(c *Config) { c.Transport = r } }
+
+func always(status int) func(*request) int { return func(*request) int { return status } }
 
 func (r *receiver) count(id store.EventID) int {
 	r.mu.Lock()

@@ -4,15 +4,8 @@ import (
 	"context"
 	"time"
 
-	"codeword/internal/fault"
 	"codeword/internal/store"
 )
-
-// later is a message that may have arrived, or failed, before it was recorded. It is
-// handed over in memory: a kill loses what was not told yet, some milliseconds' worth.
-type later struct {
-	message store.MessageID
-}
 
 const (
 	// maxLater bounds what waits, maxLaterBatch what is told at once.
@@ -22,60 +15,63 @@ const (
 	laterTries = 60
 )
 
-func (e *Emitter) hand(l later) {
+// hand hands over a message that may have arrived, or failed, before its outcome was
+// recorded. It stays in memory: a kill loses what was not told yet, some milliseconds'
+// worth.
+func (e *Emitter) hand(id store.MessageID) {
 	select {
-	case e.later <- l:
+	case e.later <- id:
 	default:
 		e.cfg.Dropped(KindMessageDelivered)
 	}
 }
 
-// Run tells what was handed over, until ctx ends, and then what waits.
+// Run tells what was handed over, until ctx ends. What waits then is told if that takes
+// no more than a little while.
 func (e *Emitter) Run(ctx context.Context) error {
-	base := context.WithoutCancel(ctx)
-	for {
-		var batch []later
-		select {
-		case l := <-e.later:
-			batch = append(batch, l)
-		case <-ctx.Done():
-			select {
-			case l := <-e.later:
-				batch = append(batch, l)
-			default:
-				return nil
-			}
-		}
-	more:
-		for len(batch) < maxLaterBatch {
-			select {
-			case l := <-e.later:
-				batch = append(batch, l)
-			default:
-				break more
-			}
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTimeout, stop) })()
+	for base.Err() == nil {
+		batch := e.gather(ctx, maxLaterBatch)
+		if len(batch) == 0 {
+			return nil
 		}
 		e.tell(ctx, base, batch)
 	}
+	e.lose(ctx, e.gather(ctx, maxLater), base.Err())
+	return nil
+}
+
+// gather takes what waits, up to most; until ctx ends it waits for something.
+func (e *Emitter) gather(ctx context.Context, most int) (batch []store.MessageID) {
+	select {
+	case id := <-e.later:
+		batch = append(batch, id)
+	case <-ctx.Done():
+	}
+	for len(batch) < most {
+		select {
+		case id := <-e.later:
+			batch = append(batch, id)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // tell queues a batch, with patience while ctx lives.
-func (e *Emitter) tell(ctx, base context.Context, batch []later) {
+func (e *Emitter) tell(ctx, base context.Context, batch []store.MessageID) {
 	for try := 1; ; try++ {
 		limited, cancel := context.WithTimeout(base, storeTimeout)
-		webhooks, err := e.make(limited, batch)
-		if err == nil {
-			err = e.queue(limited, webhooks)
-		}
+		err := e.settle(limited, batch)
 		cancel()
 		if err == nil {
 			return
 		}
 		if try == laterTries || ctx.Err() != nil {
-			for range batch {
-				e.cfg.Dropped("later")
-			}
-			e.cfg.Log.ErrorContext(ctx, "webhooks were lost: they could not be queued", "count", len(batch), "error", err)
+			e.lose(ctx, batch, err)
 			return
 		}
 		select {
@@ -85,16 +81,13 @@ func (e *Emitter) tell(ctx, base context.Context, batch []later) {
 	}
 }
 
-func (e *Emitter) make(ctx context.Context, batch []later) ([]store.Webhook, error) {
-	var out []store.Webhook
-	for i := range batch {
-		w, ok, err := e.settled(ctx, batch[i].message)
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return nil, err
-		}
-		if ok {
-			out = append(out, w)
-		}
+// lose counts what could not be told.
+func (e *Emitter) lose(ctx context.Context, batch []store.MessageID, err error) {
+	if len(batch) == 0 {
+		return
 	}
-	return out, nil
+	for range batch {
+		e.cfg.Dropped(KindMessageDelivered)
+	}
+	e.cfg.Log.ErrorContext(ctx, "webhooks were lost: they could not be queued", "count", len(batch), "error", err)
 }

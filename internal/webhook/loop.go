@@ -21,6 +21,8 @@ type Queue interface {
 	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
 	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error)
 	Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
+	// TookSince reports whether an endpoint took anything then or later.
+	TookSince(ctx context.Context, endpoint store.EndpointID, since time.Time) (bool, error)
 	// EraseWebhooks removes webhooks with their deliveries; those that are not there count
 	// as removed.
 	EraseWebhooks(ctx context.Context, events []store.EventID) error
@@ -49,7 +51,8 @@ const (
 	gather       = 5 * time.Millisecond
 	maxRecord    = 256
 	storeTimeout = 10 * time.Second
-	// drainTimeout is how long deliveries may go on when the process ends.
+	// drainTimeout is how long deliveries may go on, and events wait to be queued, when
+	// the process ends.
 	drainTimeout = 5 * time.Second
 )
 
@@ -221,14 +224,14 @@ func (l *Loop) round(ctx, base context.Context, flying *sync.WaitGroup) {
 			return
 		}
 		rooms = rooms[n:]
+		begun := time.Now()
 		for i := range claimed {
 			d := &claimed[i]
 			e := endpoints[d.Endpoint]
 			p, failing := l.takeOff(d.Endpoint)
 			flying.Go(func() {
-				begun := time.Now()
 				o := l.deliver(base, e, d)
-				l.landed(p, &o, time.Since(begun))
+				l.landed(p, &o, begun)
 				l.out <- result{o, p, failing}
 			})
 		}
@@ -299,10 +302,8 @@ func (l *Loop) judge(ctx context.Context, o *store.WebhookOutcome) {
 	case o.Status == http.StatusGone:
 		reason = ReasonGone
 	default:
-		taken, err := l.cfg.Queue.Webhooks(ctx, store.WebhookQuery{
-			Endpoint: o.Endpoint, State: store.DeliveryDone, DoneSince: l.cfg.Now().Add(-GiveUpAfter), Limit: 1,
-		})
-		if err != nil || len(taken) > 0 {
+		took, err := l.cfg.Queue.TookSince(ctx, o.Endpoint, l.cfg.Now().Add(-GiveUpAfter))
+		if err != nil || took {
 			return
 		}
 		reason = ReasonFailing

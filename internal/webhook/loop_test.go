@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,110 +20,123 @@ import (
 
 func TestSignedAndRotated(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, nil, time.Now)
-	r := newReceiver(t, always(204))
-	e, first := b.create(r.URL)
-	b.run()
-	send := func(n int) request {
-		t.Helper()
-		id := b.emit(KindMessageSent)
-		b.eventually("delivery", 5*time.Second, func() bool { return r.count(id) > 0 })
-		all := r.all()
-		if len(all) != n {
-			t.Fatalf("%d requests, want %d", len(all), n)
+	synctest.Test(t, func(t *testing.T) {
+		r := newReceiver(always(204))
+		b := newBed(t, newMemory(), time.Now, instead(r))
+		e, first := b.create("https://hooks.example.com/x")
+		b.run()
+		send := func(n int) request {
+			t.Helper()
+			b.emit(KindMessageSent)
+			time.Sleep(2 * pollEvery)
+			all := r.all()
+			if len(all) != n {
+				t.Fatalf("%d requests, want %d", len(all), n)
+			}
+			return all[n-1]
 		}
-		return all[n-1]
-	}
-	got := send(1)
-	if !verified(t, first, got) {
-		t.Error("the official library refuses our signature")
-	}
-	if p := decoded(t, got.body); p.Type != KindMessageSent || p.Data.ClientID != client || p.Timestamp.IsZero() {
-		t.Errorf("payload %s", got.body)
-	}
-	second, err := b.registry.StartRotation(t.Context(), audittest.Operator, e.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.registry.StartRotation(t.Context(), audittest.Operator, e.ID); !errors.Is(err, ErrRotating) {
-		t.Errorf("a third secret: %v", err)
-	}
-	if got := send(2); !verified(t, first, got) || !verified(t, second, got) {
-		t.Error("while rotating both secrets must verify")
-	}
-	if err := b.registry.FinishRotation(t.Context(), audittest.Operator, e.ID); err != nil {
-		t.Fatal(err)
-	}
-	if got := send(3); verified(t, first, got) || !verified(t, second, got) {
-		t.Error("after the rotation the new secret alone must verify")
-	}
-	if err := b.registry.CancelRotation(t.Context(), audittest.Operator, e.ID); !errors.Is(err, ErrNotRotating) {
-		t.Errorf("canceled nothing: %v", err)
-	}
-}
-
-// TestManyWithFailing: 1,000 deliveries to 100 endpoints, of which 30 fail in all ways.
-// Those of the good ones are all there, once, within 5 s.
-func TestManyWithFailing(t *testing.T) {
-	t.Parallel()
-	b := newBed(t, nil, time.Now)
-	release := make(chan struct{})
-	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
-		select {
-		case <-in.Context().Done():
-		case <-release:
+		got := send(1)
+		if !verified(t, first, got) {
+			t.Error("the official library refuses our signature")
 		}
-	}))
-	reset := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-	broken := newReceiver(t, always(500))
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
-	t.Cleanup(func() { close(release); hang.Close(); reset.Close() })
-	bad := []string{hang.URL, reset.URL, broken.URL, closed.URL}
-	good := newReceiver(t, always(200))
-	urls := make(map[store.EndpointID]bool)
-	var all []store.EndpointID
-	for i := range 100 {
-		url := good.URL
-		if i%10 < 3 {
-			url = bad[i%len(bad)]
+		if p := decoded(t, got.body); p.Type != KindMessageSent || p.Data.ClientID != client || p.Timestamp.IsZero() {
+			t.Errorf("payload %s", got.body)
 		}
-		e, _, err := b.registry.Create(t.Context(), audittest.Operator, "client-"+string(rune('a'+i/10)), url, nil)
+		second, err := b.registry.StartRotation(t.Context(), audittest.Operator, e.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		urls[e.ID] = url == good.URL
-		all = append(all, e.ID)
-	}
-	var webhooks []store.Webhook
-	wanted := make(map[string]bool)
-	for i := range 1000 {
-		to := all[i%len(all)]
-		w := store.Webhook{ID: store.NewEventID(), Client: client, Kind: KindMessageSent, At: time.Now(), Until: time.Now().Add(GiveUpAfter), Body: []byte("{}"), Endpoints: []store.EndpointID{to}}
-		webhooks = append(webhooks, w)
-		if urls[to] {
-			wanted[w.ID.String()] = true
+		if _, err := b.registry.StartRotation(t.Context(), audittest.Operator, e.ID); !errors.Is(err, ErrRotating) {
+			t.Errorf("a third secret: %v", err)
 		}
+		if got := send(2); !verified(t, first, got) || !verified(t, second, got) {
+			t.Error("while rotating both secrets must verify")
+		}
+		if err := b.registry.FinishRotation(t.Context(), audittest.Operator, e.ID); err != nil {
+			t.Fatal(err)
+		}
+		if got := send(3); verified(t, first, got) || !verified(t, second, got) {
+			t.Error("after the rotation the new secret alone must verify")
+		}
+		if err := b.registry.CancelRotation(t.Context(), audittest.Operator, e.ID); !errors.Is(err, ErrNotRotating) {
+			t.Errorf("canceled nothing: %v", err)
+		}
+	})
+}
+
+// crowd are receivers by the names of their hosts, without a network.
+type crowd map[string]http.RoundTripper
+
+func (c crowd) RoundTrip(r *http.Request) (*http.Response, error) { return c[r.URL.Host].RoundTrip(r) }
+
+// fails is a receiver that gives no answer, at once or never.
+type fails struct{ hangs bool }
+
+func (f fails) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f.hangs {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
 	}
-	if err := b.store.QueueWebhooks(t.Context(), webhooks); err != nil {
-		t.Fatal(err)
-	}
-	begun := time.Now()
-	b.run()
-	b.eventually("all good ones", 9*time.Second, func() bool { // a hanging one is waited for 10 s
+	return nil, errors.New("reset")
+}
+
+// TestManyWithFailing: 1,000 deliveries to 100 endpoints, of which 30 fail in all ways.
+// Those of the good ones are all there, once, long before one that hangs is given up.
+func TestManyWithFailing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		good := newReceiver(always(200))
+		bad := []string{"hangs.example", "resets.example", "broken.example"}
+		b := newBed(t, newMemory(), time.Now, instead(crowd{
+			"good.example": good, bad[0]: fails{hangs: true}, bad[1]: fails{}, bad[2]: newReceiver(always(500)),
+		}))
+		takes := make(map[store.EndpointID]bool)
+		var all []store.EndpointID
+		for i := range 100 {
+			host := "good.example"
+			if i%10 < 3 {
+				host = bad[i%10]
+			}
+			e, _, err := b.registry.Create(t.Context(), audittest.Operator, "client-"+string(rune('a'+i/10)), "https://"+host+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			takes[e.ID] = host == "good.example"
+			all = append(all, e.ID)
+		}
+		var webhooks []store.Webhook
+		wanted := make(map[string]bool)
+		for i := range 1000 {
+			to := all[i%len(all)]
+			w := store.Webhook{ID: store.NewEventID(), Client: client, Kind: KindMessageSent, At: time.Now(), Until: time.Now().Add(GiveUpAfter), Body: []byte("{}"), Endpoints: []store.EndpointID{to}}
+			webhooks = append(webhooks, w)
+			if takes[to] {
+				wanted[w.ID.String()] = true
+			}
+		}
+		if err := b.store.QueueWebhooks(t.Context(), webhooks); err != nil {
+			t.Fatal(err)
+		}
+		b.run()
+		time.Sleep(requestTimeout / 2)
+		if n := len(good.all()); n != len(wanted) {
+			t.Errorf("%d good deliveries, want %d", n, len(wanted))
+		}
+		time.Sleep(2 * claimLease)
 		good.mu.Lock()
 		defer good.mu.Unlock()
-		return len(good.got) == len(wanted)
-	})
-	t.Logf("%d good deliveries in %v", len(wanted), time.Since(begun))
-	time.Sleep(100 * time.Millisecond)
-	good.mu.Lock()
-	defer good.mu.Unlock()
-	for id, n := range good.got {
-		if n != 1 || !wanted[id] {
-			t.Errorf("%s was delivered %d times, wanted %v", id, n, wanted[id])
+		for id, n := range good.got {
+			if n != 1 || !wanted[id] {
+				t.Errorf("%s was delivered %d times, wanted %v", id, n, wanted[id])
+			}
 		}
-	}
+		for i, reason := range []string{reasonTimeout, reasonConnect, reasonStatus} {
+			listed, err := b.store.Webhooks(t.Context(), store.WebhookQuery{Endpoint: all[i], Limit: 1000})
+			if err != nil || len(listed) != 10 || !slices.ContainsFunc(listed, func(d store.WebhookDelivery) bool { return d.Error == reason }) {
+				t.Errorf("%s: %+v, %v", bad[i], listed, err)
+			}
+		}
+	})
 }
 
 // TestPlacesForTheProven: however many endpoints there are that took nothing yet, or took
@@ -165,12 +178,12 @@ func TestPlacesForTheProven(t *testing.T) {
 	b.loop.mu.Lock()
 	p := b.loop.peer(good)
 	b.loop.mu.Unlock()
-	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, time.Millisecond)
+	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, time.Now())
 	if got := sum(); got < startWindow {
 		t.Errorf("%d places for one that takes what it gets", got)
 	}
 	// One that answers just in time holds its places nearly as long as one that hangs.
-	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, requestTimeout-time.Second)
+	b.loop.landed(p, &store.WebhookOutcome{State: store.DeliveryDone}, time.Now().Add(time.Second-requestTimeout))
 	if got := sum(); got != 0 {
 		t.Errorf("%d places for one that is slow", got)
 	}
@@ -191,12 +204,9 @@ func TestCrash(t *testing.T) {
 	st := open()
 	dying := &killed{Store: st}
 	b := newBed(t, dying, time.Now)
-	r := newReceiver(t, always(200))
-	b.create(r.URL)
-	var ids []store.EventID
-	for range 200 {
-		ids = append(ids, b.emit(KindMessageSent))
-	}
+	r, url := newServer(t, always(200))
+	b.create(url)
+	ids := b.emitAll(KindMessageSent, 200)
 	stop := b.run()
 	b.eventually("some", 5*time.Second, func() bool { return len(r.all()) > 50 })
 	dying.kill()
@@ -267,59 +277,41 @@ func (k *killed) ClaimWebhooks(ctx context.Context, in store.WebhookClaim) ([]st
 
 func TestGoneAndReplayed(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, nil, time.Now)
-	status := http.StatusGone
-	var mu sync.Mutex
-	r := newReceiver(t, func(int) int {
-		mu.Lock()
-		defer mu.Unlock()
-		return status
+	synctest.Test(t, func(t *testing.T) {
+		var status atomic.Int64
+		status.Store(http.StatusGone)
+		r := newReceiver(func(*request) int { return int(status.Load()) })
+		b := newBed(t, newMemory(), time.Now, instead(r))
+		e, _ := b.create("https://hooks.example.com/secret")
+		b.run()
+		id := b.emit(KindMessageSent)
+		time.Sleep(2 * pollEvery)
+		if now, err := b.registry.Find(t.Context(), e.ID); err != nil || now.Enabled() || now.Reason != ReasonGone {
+			t.Errorf("endpoint %+v, %v", now, err)
+		}
+		if d := b.delivery(&e, id); d.State != store.DeliveryFailed || d.Status != http.StatusGone {
+			t.Errorf("delivery %+v", d)
+		}
+		entries := b.trail.Take()
+		if last := entries[len(entries)-1]; last.Kind != EventDisabled || last.Actor != "service" || strings.Contains(string(last.Data), "secret") {
+			t.Errorf("entry %+v %s", last, last.Data)
+		}
+		if len(b.registry.wanting(client, KindMessageSent)) != 0 {
+			t.Error("a disabled endpoint is told of events")
+		}
+		status.Store(http.StatusOK)
+		if _, err := b.registry.Enable(t.Context(), audittest.Operator, e.ID); err != nil {
+			t.Fatal(err)
+		}
+		n, err := b.registry.Replay(t.Context(), audittest.Operator, store.WebhookReplay{Endpoint: e.ID, State: store.DeliveryFailed})
+		if err != nil || n != 1 {
+			t.Fatalf("replayed %d, %v", n, err)
+		}
+		time.Sleep(2 * pollEvery)
+		if d := b.delivery(&e, id); d.State != store.DeliveryDone || r.count(id) != 2 {
+			t.Errorf("came %d times: %+v", r.count(id), d)
+		}
 	})
-	e, _ := b.create(r.URL)
-	b.run()
-	id := b.emit(KindMessageSent)
-	b.eventually("disabled", 5*time.Second, func() bool {
-		now, err := b.registry.Find(t.Context(), e.ID)
-		return err == nil && !now.Enabled() && now.Reason == ReasonGone
-	})
-	if d := b.delivery(&e, id); d.State != store.DeliveryFailed || d.Status != http.StatusGone {
-		t.Errorf("delivery %+v", d)
-	}
-	entries := b.trail.Take()
-	if last := entries[len(entries)-1]; last.Kind != EventDisabled || last.Actor != "service" || strings.Contains(string(last.Data), r.URL) {
-		t.Errorf("entry %+v %s", last, last.Data)
-	}
-	if len(b.registry.wanting(client, KindMessageSent)) != 0 {
-		t.Error("a disabled endpoint is told of events")
-	}
-	mu.Lock()
-	status = http.StatusOK
-	mu.Unlock()
-	if _, err := b.registry.Enable(t.Context(), audittest.Operator, e.ID); err != nil {
-		t.Fatal(err)
-	}
-	n, err := b.registry.Replay(t.Context(), audittest.Operator, store.WebhookReplay{Endpoint: e.ID, State: store.DeliveryFailed})
-	if err != nil || n != 1 {
-		t.Fatalf("replayed %d, %v", n, err)
-	}
-	b.eventually("replay", 5*time.Second, func() bool { return b.delivery(&e, id).State == store.DeliveryDone })
-	if r.count(id) != 2 {
-		t.Errorf("came %d times", r.count(id))
-	}
-}
-
-// tripper answers without a network, so that time can be the test's.
-type tripper struct {
-	mu   sync.Mutex
-	at   []time.Time
-	code int
-}
-
-func (r *tripper) RoundTrip(*http.Request) (*http.Response, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = append(r.at, time.Now())
-	return &http.Response{StatusCode: r.code, Body: io.NopCloser(strings.NewReader(""))}, nil
 }
 
 // TestBackoff: a delivery is tried again with growing pauses for a day, and then given
@@ -327,30 +319,31 @@ func (r *tripper) RoundTrip(*http.Request) (*http.Response, error) {
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &tripper{code: 503}
-		b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Transport = r })
+		r := newReceiver(always(503))
+		b := newBed(t, newMemory(), time.Now, instead(r))
 		e, _ := b.create("https://hooks.example.com/x")
 		stop := b.run()
 		id := b.emit(KindMessageSent)
 		begun := time.Now()
 		time.Sleep(25 * time.Hour)
 		stop()
-		if d := b.delivery(&e, id); d.State != store.DeliveryFailed || d.Attempts != len(r.at) || d.Error != reasonStatus || d.Status != 503 {
-			t.Errorf("delivery %+v after %d attempts", d, len(r.at))
+		tries := r.all()
+		if d := b.delivery(&e, id); d.State != store.DeliveryFailed || d.Attempts != len(tries) || d.Error != reasonStatus || d.Status != 503 {
+			t.Errorf("delivery %+v after %d attempts", d, len(tries))
 		}
 		if got, _ := b.registry.Find(t.Context(), e.ID); got.Enabled() || got.Reason != ReasonFailing {
 			t.Errorf("endpoint %+v", got)
 		}
-		if n := len(r.at); n < 20 || n > 50 {
+		if n := len(tries); n < 20 || n > 50 {
 			t.Errorf("%d attempts", n)
 		}
-		for i := 1; i < len(r.at); i++ {
-			pause := r.at[i].Sub(r.at[i-1])
+		for i := 1; i < len(tries); i++ {
+			pause := tries[i].at.Sub(tries[i-1].at)
 			if pause < 3*time.Second || pause > maxRetry*6/5+2*maxPause {
 				t.Errorf("attempt %d after %v", i+1, pause)
 			}
 		}
-		if last := r.at[len(r.at)-1].Sub(begun); last < GiveUpAfter || last > GiveUpAfter+2*maxPause {
+		if last := tries[len(tries)-1].at.Sub(begun); last < GiveUpAfter || last > GiveUpAfter+2*maxPause {
 			t.Errorf("the last attempt was after %v", last)
 		}
 	})
@@ -361,8 +354,8 @@ func TestBackoff(t *testing.T) {
 func TestLateStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &tripper{code: 503}
-		b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Transport = r })
+		r := newReceiver(always(503))
+		b := newBed(t, newMemory(), time.Now, instead(r))
 		e, _ := b.create("https://hooks.example.com/x")
 		id := b.emit(KindMessageSent)
 		time.Sleep(3 * GiveUpAfter) // nobody delivers
@@ -377,6 +370,35 @@ func TestLateStart(t *testing.T) {
 			t.Errorf("in the end: %+v", d)
 		}
 	})
+}
+
+// busy is a receiver that wants to be left alone, for what its Retry-After says.
+type busy string
+
+func (b busy) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {string(b)}}, Body: http.NoBody}, nil
+}
+
+// TestRetryAfter: who names a time in seconds is left alone for that long, up to an hour.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]struct{ least, most time.Duration }{
+		"600": {10 * time.Minute, 10 * time.Minute}, "86400": {time.Hour, time.Hour}, "99999999999": {0, 6 * time.Second},
+		"1": {4 * time.Second, 6 * time.Second}, "-600": {0, 6 * time.Second}, "Wed, 21 Oct 2099 07:28:00 GMT": {0, 6 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t, newMemory(), time.Now, instead(busy(header)))
+			e, _ := b.create("https://example.com/")
+			b.run()
+			id := b.emit(KindMessageSent)
+			begun := time.Now()
+			time.Sleep(time.Second)
+			d := b.delivery(&e, id)
+			if pause := d.DueAt.Sub(begun); d.Attempts != 1 || pause < want.least || pause > want.most {
+				t.Errorf("%s: %+v after %v", header, d, pause)
+			}
+		})
+	}
 }
 
 func TestJitter(t *testing.T) {

@@ -42,6 +42,9 @@ func (m *memory) QueueWebhooks(_ context.Context, webhooks []store.Webhook) erro
 	defer m.mu.Unlock()
 	for i := range webhooks {
 		w := &webhooks[i]
+		if slices.ContainsFunc(m.deliveries, func(d *store.WebhookDelivery) bool { return d.Event == w.ID }) {
+			continue // of one id the first counts
+		}
 		for _, to := range w.Endpoints {
 			m.deliveries = append(m.deliveries, &store.WebhookDelivery{
 				Event: w.ID, Endpoint: to, Client: w.Client, Kind: w.Kind, Body: w.Body, State: store.DeliveryPending,
@@ -82,8 +85,17 @@ func (m *memory) RecordWebhooks(_ context.Context, now time.Time, outcomes []sto
 	return nil
 }
 
-func (*memory) ReplayWebhooks(context.Context, store.WebhookReplay) (store.WebhookReplayed, error) {
-	return store.WebhookReplayed{}, nil
+func (m *memory) ReplayWebhooks(_ context.Context, in store.WebhookReplay) (out store.WebhookReplayed, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.deliveries { // in one step
+		if d.Endpoint == in.Endpoint && (in.Event == (store.EventID{}) || d.Event == in.Event) && (in.State == 0 || d.State == in.State) {
+			d.State, d.Attempts, d.DueAt, d.Until, d.DoneAt = store.DeliveryPending, 0, in.Now, in.Until, time.Time{}
+			d.Claims++
+			out.Count++
+		}
+	}
+	return out, nil
 }
 
 func (m *memory) Webhooks(_ context.Context, q store.WebhookQuery) (out []store.WebhookDelivery, _ error) {
@@ -95,6 +107,14 @@ func (m *memory) Webhooks(_ context.Context, q store.WebhookQuery) (out []store.
 		}
 	}
 	return out, nil
+}
+
+func (m *memory) TookSince(_ context.Context, endpoint store.EndpointID, since time.Time) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.deliveries, func(d *store.WebhookDelivery) bool {
+		return d.Endpoint == endpoint && d.State == store.DeliveryDone && !d.DoneAt.Before(since)
+	}), nil
 }
 
 func (m *memory) EraseWebhooks(_ context.Context, events []store.EventID) error {

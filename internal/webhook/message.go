@@ -38,22 +38,23 @@ func (e *Emitter) Outcome(m *store.Message, o *store.Outcome) {
 		kind, reason = KindMessageFailed, o.Error
 	case store.MessageExpired:
 		kind, reason = KindMessageFailed, "expired"
-	default:
-		return // it will be tried again, or nobody knows
+	default: // it will be tried again, or nobody knows
+		e.forget(m.ID)
+		return
+	}
+	// Its receipt may have overtaken the outcome, and counts with it.
+	overtaken := kind == KindMessageSent && (e.wants(m.Client, KindMessageDelivered) || e.wants(m.Client, KindMessageFailed))
+	if !overtaken && !e.wants(m.Client, kind) {
+		e.forget(m.ID)
+		return
 	}
 	route := o.Route
 	if route == "" {
 		route = m.Route
 	}
 	now := e.cfg.Now()
-	w, wanted := e.webhook(derivedID(m.ID, kind), kind, now, e.messageData(m, route, reason))
-	// Its receipt may have overtaken the outcome, and counts with it.
-	overtaken := kind == KindMessageSent && (e.wants(m.Client, KindMessageDelivered) || e.wants(m.Client, KindMessageFailed))
-	if !wanted && !overtaken {
-		return
-	}
 	p := pending{at: now}
-	if wanted {
+	if w, ok := e.messageWebhook(m, kind, now, route, reason); ok {
 		p.webhooks = []store.Webhook{w}
 	}
 	e.mu.Lock()
@@ -72,10 +73,15 @@ func (e *Emitter) wants(client, kind string) bool {
 	return len(e.cfg.Registry.wanting(client, kind)) > 0
 }
 
-func (e *Emitter) messageData(m *store.Message, route, reason string) *Data {
+// messageWebhook makes the webhook of what happened to a message; false when nobody wants
+// it, before anything is made.
+func (e *Emitter) messageWebhook(m *store.Message, kind string, at time.Time, route, reason string) (store.Webhook, bool) {
+	if !e.wants(m.Client, kind) {
+		return store.Webhook{}, false
+	}
 	d := &Data{ClientID: m.Client, MessageID: m.ID.String(), Route: route, Reason: reason}
 	e.tellPhone(d, m)
-	return d
+	return e.webhook(derivedID(m.ID, kind), kind, at, d)
 }
 
 // tellPhone tells whose message it is. Without its id, which takes a client whose
@@ -108,7 +114,7 @@ func (q outcomes) RecordOutcomes(ctx context.Context, now time.Time, all []store
 	}
 	n, err := q.Outcomes.RecordOutcomes(ctx, now, all)
 	if err == nil && n < len(all) {
-		err = q.e.unlessErased(ctx, known)
+		err = q.e.unlessErased(ctx, idsOf(known))
 	}
 	if err != nil {
 		return n, err
@@ -116,7 +122,7 @@ func (q outcomes) RecordOutcomes(ctx context.Context, now time.Time, all []store
 	for _, o := range known {
 		q.e.forget(o.ID)
 		if o.Status == store.MessageSent {
-			q.e.hand(later{message: o.ID})
+			q.e.hand(o.ID)
 		}
 	}
 	return n, nil
@@ -138,14 +144,22 @@ func (e *Emitter) told(all []store.Outcome) (webhooks []store.Webhook, known []*
 	return webhooks, known
 }
 
+func idsOf(known []*store.Outcome) []store.MessageID {
+	ids := make([]store.MessageID, len(known))
+	for i, o := range known {
+		ids[i] = o.ID
+	}
+	return ids
+}
+
 // unlessErased removes the events of messages that are not there any more: a phone was
-// erased while its message was under way, and its events with it, but for these.
-func (e *Emitter) unlessErased(ctx context.Context, known []*store.Outcome) error {
+// erased before they were queued, and its other events with it.
+func (e *Emitter) unlessErased(ctx context.Context, told []store.MessageID) error {
 	var late []store.EventID
-	for _, o := range known {
-		switch _, err := e.cfg.Messages.Message(ctx, o.ID); {
+	for _, id := range told {
+		switch _, err := e.cfg.Messages.Message(ctx, id); {
 		case fault.Is(err, fault.NotFound):
-			late = append(late, derivedID(o.ID, KindMessageSent), derivedID(o.ID, KindMessageDelivered), derivedID(o.ID, KindMessageFailed))
+			late = append(late, derivedID(id, KindMessageSent), derivedID(id, KindMessageDelivered), derivedID(id, KindMessageFailed))
 		case err != nil:
 			return err
 		}
@@ -156,6 +170,8 @@ func (e *Emitter) unlessErased(ctx context.Context, known []*store.Outcome) erro
 	return e.cfg.Queue.EraseWebhooks(ctx, late)
 }
 
+// forget drops the events of a message's outcome: they are queued, or that outcome was
+// given up after a lease, and another one takes its place.
 func (e *Emitter) forget(id store.MessageID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -181,24 +197,38 @@ func (r receipts) ApplyReceipts(ctx context.Context, now time.Time, all []store.
 	if err != nil || !r.e.cfg.Registry.wantedByAny(KindMessageDelivered) && !r.e.cfg.Registry.wantedByAny(KindMessageFailed) {
 		return applied, err
 	}
-	var webhooks []store.Webhook
+	var ids []store.MessageID
 	for _, a := range applied {
 		// A duplicate may be the repetition of one that a crash kept from being told.
-		if a.Message == (store.MessageID{}) || a.Effect != store.ReceiptChanged && a.Effect != store.ReceiptDuplicate {
-			continue
-		}
-		w, ok, err := r.e.settled(ctx, a.Message)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			webhooks = append(webhooks, w)
+		if a.Message != (store.MessageID{}) && (a.Effect == store.ReceiptChanged || a.Effect == store.ReceiptDuplicate) {
+			ids = append(ids, a.Message)
 		}
 	}
-	if err := r.e.queue(ctx, webhooks); err != nil {
+	if err := r.e.settle(ctx, ids); err != nil {
 		return nil, err
 	}
 	return applied, nil
+}
+
+// settle queues the events of messages that have arrived or failed. It may be repeated.
+func (e *Emitter) settle(ctx context.Context, ids []store.MessageID) error {
+	var webhooks []store.Webhook
+	var told []store.MessageID
+	for _, id := range ids {
+		w, ok, err := e.settled(ctx, id)
+		switch {
+		case fault.Is(err, fault.NotFound):
+			told = append(told, id) // by a try before this, it may be
+		case err != nil:
+			return err
+		case ok:
+			webhooks, told = append(webhooks, w), append(told, id)
+		}
+	}
+	if err := e.queue(ctx, webhooks); err != nil {
+		return err
+	}
+	return e.unlessErased(ctx, told)
 }
 
 // settled makes the event of a message's status, if it has arrived or failed.
@@ -210,10 +240,10 @@ func (e *Emitter) settled(ctx context.Context, id store.MessageID) (store.Webhoo
 	m := &found.Message
 	switch m.Status {
 	case store.MessageDelivered:
-		w, ok := e.webhook(derivedID(id, KindMessageDelivered), KindMessageDelivered, m.UpdatedAt, e.messageData(m, m.Route, ""))
+		w, ok := e.messageWebhook(m, KindMessageDelivered, m.UpdatedAt, m.Route, "")
 		return w, ok, nil
 	case store.MessageFailed:
-		w, ok := e.webhook(derivedID(id, KindMessageFailed), KindMessageFailed, m.UpdatedAt, e.messageData(m, m.Route, m.Error))
+		w, ok := e.messageWebhook(m, KindMessageFailed, m.UpdatedAt, m.Route, m.Error)
 		return w, ok, nil
 	default:
 		return store.Webhook{}, false, nil

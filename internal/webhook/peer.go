@@ -14,8 +14,10 @@ type peer struct {
 	// proven: it took something since this process began. slow: the last time that took
 	// longer than slowAfter.
 	proven, slow bool
-	// failures are those in a row; until pause nothing is tried.
+	// failures are those in a row, failed is when the last one was counted; until pause
+	// nothing is tried.
 	failures int
+	failed   time.Time
 	pause    time.Time
 }
 
@@ -118,20 +120,24 @@ func (l *Loop) takeOff(id store.EndpointID) (p *peer, failing bool) {
 	return p, failing
 }
 
-// landed learns from an outcome, and from how long it took.
-func (l *Loop) landed(p *peer, o *store.WebhookOutcome, took time.Duration) {
+// landed learns from the outcome of a delivery that was claimed at begun.
+func (l *Loop) landed(p *peer, o *store.WebhookOutcome, begun time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch o.State {
 	case 0: // it was interrupted
 	case store.DeliveryDone:
-		p.proven, p.slow, p.failures, p.pause = true, took > slowAfter, 0, time.Time{}
+		p.proven, p.slow, p.failures, p.pause = true, time.Since(begun) > slowAfter, 0, time.Time{}
 		p.window = min(p.window+2, maxWindow)
 	default:
-		p.failures++
 		p.window = 1
+		if !begun.After(p.failed) {
+			return // it was under way when the last failure counted for all that were
+		}
+		p.failures++
+		p.failed = time.Now()
 		if n := p.failures - pauseAfter; n >= 0 {
-			p.pause = l.cfg.Now().Add(jittered(doubled(firstPause, 2, n, maxPause)))
+			p.pause = l.cfg.Now().Add(jittered(grown(firstPause, 2, n, maxPause)))
 		}
 	}
 }
@@ -152,11 +158,11 @@ func (l *Loop) freed(batch []result) {
 
 // retryAfter is how long a delivery waits that was tried that often.
 func retryAfter(attempts int) time.Duration {
-	return jittered(doubled(firstRetry, 3, attempts-1, maxRetry))
+	return jittered(grown(firstRetry, 3, attempts-1, maxRetry))
 }
 
-// doubled multiplies d by factor n times, up to most.
-func doubled(d time.Duration, factor, n int, most time.Duration) time.Duration {
+// grown is d, multiplied by factor n times, up to most.
+func grown(d time.Duration, factor, n int, most time.Duration) time.Duration {
 	for range n {
 		if d *= time.Duration(factor); d >= most {
 			return most

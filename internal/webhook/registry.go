@@ -69,6 +69,26 @@ type Registry struct {
 type endpoints struct {
 	revision int64
 	all      []Endpoint
+	// enabled are those of each client, and under an empty name those of all clients;
+	// kinds are what any of them wants. An event is looked for in these alone.
+	enabled map[string][]*Endpoint
+	kinds   map[string]bool
+}
+
+func (v *endpoints) index() {
+	v.enabled, v.kinds = make(map[string][]*Endpoint), make(map[string]bool)
+	for i := range v.all {
+		e := &v.all[i]
+		if !e.Enabled() {
+			continue
+		}
+		v.enabled[e.Client] = append(v.enabled[e.Client], e)
+		for _, kind := range Kinds() {
+			if e.Wants(e.Client, kind) {
+				v.kinds[kind] = true
+			}
+		}
+	}
 }
 
 // NewRegistry returns a Registry that knows nothing yet; see Load.
@@ -99,26 +119,32 @@ func (r *Registry) read(ctx context.Context) (*endpoints, error) {
 			return nil, fault.Wrap(fault.Internal, "webhook: the stored endpoints cannot be read", err)
 		}
 	}
+	next.index()
 	r.view.Store(next)
 	return next, nil
 }
 
 // wanting returns the endpoints that an event of a client goes to.
-func (r *Registry) wanting(client, kind string) []store.EndpointID {
-	var out []store.EndpointID
-	all := r.view.Load().all
-	for i := range all {
-		if all[i].Wants(client, kind) {
-			out = append(out, all[i].ID)
+func (r *Registry) wanting(client, kind string) (out []store.EndpointID) {
+	enabled := r.view.Load().enabled
+	for _, e := range enabled[""] {
+		if e.Wants(client, kind) {
+			out = append(out, e.ID)
+		}
+	}
+	if client == "" {
+		return out
+	}
+	for _, e := range enabled[client] {
+		if e.Wants(client, kind) {
+			out = append(out, e.ID)
 		}
 	}
 	return out
 }
 
 // wantedByAny reports whether anybody wants an event of that kind, whichever client's.
-func (r *Registry) wantedByAny(kind string) bool {
-	return slices.ContainsFunc(r.view.Load().all, func(e Endpoint) bool { return e.Wants(e.Client, kind) })
-}
+func (r *Registry) wantedByAny(kind string) bool { return r.view.Load().kinds[kind] }
 
 // List returns the endpoints of a client, oldest first; all for an empty name.
 func (r *Registry) List(ctx context.Context, client string) ([]Endpoint, error) {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// limit is how long anything may take: the guard needs up to some 300 sends.
+	// limit is how long anything may take.
 	limit     = 30 * time.Second
 	pollEvery = 20 * time.Millisecond
 )

@@ -44,8 +44,8 @@ type Config struct {
 	FloorAlert  int // 4
 	FloorClient int // 100
 
-	// Enumeration is how many different numbers of one thousands-block within the
-	// window are no coincidence, unless their codes are used.
+	// Enumeration is how many different numbers of one thousands-block within
+	// 90 seconds are no coincidence, unless their codes are used.
 	Enumeration int // 60
 
 	// A hold lasts HoldMin at first and twice as long each time, up to HoldMax; it

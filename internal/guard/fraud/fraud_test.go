@@ -87,6 +87,44 @@ func (b *bed) honest(block func(i int) uint32, n int, every time.Duration) {
 	}
 }
 
+// TestEnumeratedBlock: however fast somebody goes through the numbers of one block, some
+// sixty get through.
+func TestEnumeratedBlock(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []int{1, 4, 8, 12, 20, 50} {
+		t.Run(fmt.Sprint(rate, " a second"), func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(20) {
+				b, rnd := newBed(t, fraud.Config{}), rand.New(rand.NewPCG(seed, uint64(rate)))
+				b.now = b.now.Add(time.Duration(rnd.IntN(10_000)) * time.Millisecond) // anywhere within a slot
+				through, made := b.pump(2125551, 1000, time.Second/time.Duration(rate), func(s *fraud.Send) { s.Phone = rnd.Uint64() })
+				if through > 90 || len(made) == 0 {
+					t.Errorf("seed %d: %d came through, decided %v", seed, through, made)
+				}
+			}
+		})
+	}
+}
+
+// TestBusyBlock: a hundred people of one block within two minutes are no enumeration
+// when their codes are used.
+func TestBusyBlock(t *testing.T) {
+	t.Parallel()
+	b, rnd := newBed(t, fraud.Config{}), rand.New(rand.NewPCG(1, 2))
+	var asked []uint64
+	for i := range 100 {
+		phone, held, made := b.send(2125551, func(s *fraud.Send) { s.Phone = rnd.Uint64() })
+		if held || len(made) > 0 {
+			t.Fatalf("send %d: held %t, %v", i, held, made)
+		}
+		asked = append(asked, phone)
+		b.pass(1200 * time.Millisecond)
+		if i >= 15 {
+			b.g.Note(client, asked[i-15], fraud.Verified)
+		}
+	}
+}
+
 func TestUnverifiedBlock(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, fraud.Config{})

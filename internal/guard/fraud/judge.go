@@ -126,8 +126,8 @@ func (c *client) barFor(g *Guard, k Key, now int64) bar {
 	}
 }
 
-// latestFor is how long a stretch of time is looked at while the client is under
-// attack, whatever became of its challenges.
+// latestFor is how long a stretch of time is looked at, whatever became of its
+// challenges, while the client is under attack and for numbers that are enumerated.
 const latestFor = 90
 
 // judgeKey applies the rules to one key.
@@ -140,12 +140,18 @@ func (c *client) judgeKey(g *Guard, k Key, cl *cell, now int64) (Decision, bool)
 	o, p := c.odds(g, now)
 	slot := g.cfg.slot(time.Unix(now, 0))
 	d, ok := c.weigh(g, k, cl, now, cl.run(slot, o), b, p)
-	if !ok && b.strict {
-		from := g.cfg.slot(time.Unix(now-latestFor, 0))
-		b.evidence = 0
-		d, ok = c.weigh(g, k, cl, now, cl.recent(slot, from, o), b, p)
+	if ok || !b.strict && k.Scope != Block {
+		return d, ok
 	}
-	return d, ok
+	r := cl.recent(slot, g.cfg.slot(time.Unix(now-latestFor, 0)), o)
+	if b.evidence = 0; !b.strict {
+		// Numbers are enumerated faster than codes can be used. Where some were, they
+		// tell more.
+		if b.evidence = math.Inf(1); r.evidence < 0 {
+			return d, false
+		}
+	}
+	return c.weigh(g, k, cl, now, r, b, p)
 }
 
 // weigh holds what was seen of a key against the bar.

@@ -22,8 +22,8 @@ type traces struct {
 func (f *traces) none() bool { return len(f.sessions)+len(f.keys)+len(f.webhooks) == 0 }
 
 // findTraces reads the tables whole and locks nothing. Of sessions it finds those that
-// were created until born.
-func (s *Store) findTraces(ctx context.Context, client int64, name string, phones [][16]byte, born time.Time) (out traces, err error) {
+// were created until born, of webhooks those that were queued until told.
+func (s *Store) findTraces(ctx context.Context, client int64, name string, phones [][16]byte, born, told time.Time) (out traces, err error) {
 	err = s.atLength(ctx, func(t *tx) error {
 		out = traces{}
 		t.each(func(c row) {
@@ -37,13 +37,13 @@ func (s *Store) findTraces(ctx context.Context, client int64, name string, phone
 			out.keys, out.ends = append(out.keys, c.bytes(0)), append(out.ends, c.time(1))
 		}, `SELECT idempotency_key, expires_at FROM idempotency WHERE phone_id = ANY($1) ORDER BY idempotency_key`, phones)
 		// Bodies name a phone as callers see it, which ends with its id.
-		told := make([][]byte, len(phones))
+		names := make([][]byte, len(phones))
 		for i := range phones {
-			told[i] = []byte(store.PhoneID(phones[i]).String())
+			names[i] = []byte(store.PhoneID(phones[i]).String())
 		}
 		t.each(func(c row) { out.webhooks = append(out.webhooks, c.id(0)) }, `SELECT event_id FROM webhooks w
-			WHERE client = $1 AND queued_at <= $2 AND EXISTS (SELECT 1 FROM unnest($3::bytea[]) AS p(told) WHERE position(p.told IN w.body) > 0)
-			ORDER BY event_id`, []byte(name), micros(born), told)
+			WHERE client = $1 AND queued_at <= $2 AND EXISTS (SELECT 1 FROM unnest($3::bytea[]) AS p(name) WHERE position(p.name IN w.body) > 0)
+			ORDER BY event_id`, []byte(name), micros(told), names)
 		return nil
 	})
 	return out, err
@@ -52,9 +52,9 @@ func (s *Store) findTraces(ctx context.Context, client int64, name string, phone
 // farAway is after every time that is stored.
 var farAway = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// ErasePhone erases what is kept of a number as one durable operation. Sessions and
-// idempotency records that were made meanwhile are looked for once more. It may be
-// repeated. Refusal: fault.NotFound for a client that is not stored.
+// ErasePhone erases what is kept of a number as one durable operation. Sessions,
+// idempotency records and webhooks that were made meanwhile are looked for once more. It
+// may be repeated. Refusal: fault.NotFound for a client that is not stored.
 func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error) {
 	client, err := s.clientNo(ctx, in.Client)
 	if err != nil {
@@ -65,9 +65,9 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 	}
 	phones, _, _ := span(in.Phones)
 	var out store.Erased
-	born := farAway
+	begun, born, told := time.Now(), farAway, farAway
 	for round := range 2 {
-		found, err := s.findTraces(ctx, client, in.Client, phones, born)
+		found, err := s.findTraces(ctx, client, in.Client, phones, born, told)
 		if err != nil {
 			return store.Erased{}, err
 		}
@@ -88,6 +88,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 		}
 		out.Add(step)
 		born = in.Now // who signs in from now on stays
+		told = in.Gone(begun)
 	}
 	return out, nil
 }
@@ -210,7 +211,7 @@ func (s *Store) PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.Pho
 	var found traces
 	if !in.RowOnly {
 		phones, _, _ := span(in.Phones)
-		if found, err = s.findTraces(ctx, client, in.Client, phones, farAway); err != nil {
+		if found, err = s.findTraces(ctx, client, in.Client, phones, farAway, farAway); err != nil {
 			return store.PhoneRecord{}, err
 		}
 	}

@@ -27,6 +27,8 @@ func TestPlans(t *testing.T) {
 				deliver(t, filler, rows)
 				fillQueue(t, filler, rows)
 				script(t, url, `INSERT INTO clients (client_id, name, live, settings, created_at, revision) SELECT n, n, false, '', 0, 1 FROM generate_series(1, 100) AS n`)
+				script(t, url, fmt.Sprintf(`INSERT INTO webhook_deliveries (event_id, endpoint_id, state, due_at, until)
+					SELECT gen_random_uuid(), '%[1]s', 1, n, n FROM generate_series(1, %[2]d) AS n`, store.NewEndpointID(), rows))
 				script(t, url, `VACUUM ANALYZE`)
 			}
 			s := open(t, postgres.Config{URL: url, Pool: 1})
@@ -43,6 +45,9 @@ func TestPlans(t *testing.T) {
 				if bad := wasteful.FindString(plan); bad != "" {
 					t.Errorf("%s:\n%s\n%s", bad, statement, plan)
 				}
+				if strings.Contains(statement, "webhook_deliveries") && !byEnd.MatchString(plan) {
+					t.Errorf("it reads all that waits for an endpoint:\n%s\n%s", statement, plan)
+				}
 				if strings.Contains(statement, "SKIP LOCKED") && !inDueOrder.MatchString(plan) {
 					t.Errorf("a claim reads all that are due:\n%s\n%s", statement, plan)
 				}
@@ -58,6 +63,9 @@ var wasteful = regexp.MustCompile(`Seq Scan|Materialize|Join Filter|Hash Join|Me
 // inDueOrder is a claim that reads an index in its order and stops when it has
 // enough.
 var inDueOrder = regexp.MustCompile(`LockRows.*\n *->  (Incremental Sort|Merge Append)`)
+
+// byEnd finds what an endpoint took by when it took it.
+var byEnd = regexp.MustCompile(`using webhook_deliveries_done .*\n *Index Cond: .*endpoint_id = .* AND .*state = .* AND .*done_at >=`)
 
 // deliver runs messages through every operation of delivery, its feedback and the
 // log.
@@ -107,6 +115,8 @@ func deliver(t *testing.T, s *postgres.Store, limit int) {
 	_, err = s.QueueStats(ctx)
 	ok(err)
 	_, err = s.NewestMessage(ctx)
+	ok(err)
+	_, err = s.TookSince(ctx, store.NewEndpointID(), moment(-time.Hour))
 	ok(err)
 	for _, of := range [][]store.PhoneID{nil, {phone}} {
 		_, err := s.Messages(ctx, store.MessageQuery{Clients: []string{logClient}, Phones: of, Limit: 2})

@@ -172,8 +172,17 @@ func (s *Store) Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.We
 	var out []store.WebhookDelivery
 	err := s.query(ctx, func(c row) { out = append(out, scanDelivery(c)) },
 		`SELECT `+deliveryColumns+` FROM webhook_deliveries d JOIN webhooks w ON w.event_id = d.event_id
-			WHERE d.endpoint_id = $1 AND d.event_id < $2 AND ($3::smallint = 0 OR d.state = $3) AND d.done_at >= $4
-			ORDER BY d.event_id DESC LIMIT $5`,
-		[16]byte(in.Endpoint), [16]byte(before), int16(in.State), micros(in.DoneSince), in.Limit)
+			WHERE d.endpoint_id = $1 AND d.event_id < $2 AND ($3::smallint = 0 OR d.state = $3)
+			ORDER BY d.event_id DESC LIMIT $4`,
+		[16]byte(in.Endpoint), [16]byte(before), int16(in.State), in.Limit)
 	return out, err
+}
+
+// TookSince reports whether an endpoint took anything then or later. It looks at an index
+// alone, whatever waits for the endpoint.
+func (s *Store) TookSince(ctx context.Context, endpoint store.EndpointID, since time.Time) (took bool, err error) {
+	err = s.query(ctx, func(row) { took = true },
+		`SELECT 1 FROM webhook_deliveries WHERE endpoint_id = $1 AND state = $2 AND done_at >= $3 LIMIT 1`,
+		[16]byte(endpoint), int16(store.DeliveryDone), micros(since))
+	return took, err
 }

@@ -24,6 +24,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 	if _, err := s.Ledger.PhoneRecord(ctx, store.PhoneQuery{Now: in.Now, Client: in.Client, Phones: in.Phones, RowOnly: true}); err != nil {
 		return store.Erased{}, err // the ledger is away, or has no such client
 	}
+	begun := time.Now()
 	var out store.Erased
 	var calls []invocation
 	for _, id := range in.Phones {
@@ -51,7 +52,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 	if err := s.mover.moveAll(ctx, partsOf(in.Phones)); err != nil {
 		return store.Erased{}, err
 	}
-	in.Fence = true
+	in.Fence, in.Age = true, time.Since(begun)
 	erased, err := s.Ledger.ErasePhone(ctx, in)
 	if err != nil {
 		return store.Erased{}, err

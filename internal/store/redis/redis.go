@@ -72,6 +72,7 @@ type Ledger interface {
 	RecordWebhooks(ctx context.Context, now time.Time, outcomes []store.WebhookOutcome) error
 	ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (store.WebhookReplayed, error)
 	Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.WebhookDelivery, error)
+	TookSince(ctx context.Context, endpoint store.EndpointID, since time.Time) (bool, error)
 	EraseWebhooks(ctx context.Context, events []store.EventID) error
 
 	SweepExpired(ctx context.Context, in store.Sweep) (store.Swept, error)

@@ -54,9 +54,9 @@ func (s *Store) findTraces(ctx context.Context, client int64, phones []store.Pho
 	return out, nil
 }
 
-// findWebhooks finds events of a client that tell of a phone and were queued until born:
+// findWebhooks finds events of a client that tell of a phone and were queued until told:
 // their bodies name it as callers see it, which ends with its id.
-func (s *Store) findWebhooks(ctx context.Context, in *store.Erase, born time.Time) (out [][]byte, err error) {
+func (s *Store) findWebhooks(ctx context.Context, in *store.Erase, told time.Time) (out [][]byte, err error) {
 	var cursor []byte
 	for seen := traceSlice; seen == traceSlice; {
 		err := s.read(ctx, func(conn *sqlite.Conn) error {
@@ -65,7 +65,7 @@ func (s *Store) findWebhooks(ctx context.Context, in *store.Erase, born time.Tim
 				blob(cursor).int(traceSlice).each(func(st *sqlite.Stmt) {
 				seen++
 				cursor = columnBlob(st, 0)
-				if columnName(st, 1) == in.Client && !columnTime(st, 2).After(born) && tells(columnBlob(st, 3), in.Phones) {
+				if columnName(st, 1) == in.Client && !columnTime(st, 2).After(told) && tells(columnBlob(st, 3), in.Phones) {
 					out = append(out, cursor)
 				}
 			})
@@ -95,9 +95,9 @@ func among(phones []store.PhoneID, id store.PhoneID) bool {
 	return false
 }
 
-// ErasePhone erases what is kept of a number as one durable operation. Sessions and
-// idempotency records that were made meanwhile are looked for once more. It may be
-// repeated. Refusal: fault.NotFound for a client that is not stored.
+// ErasePhone erases what is kept of a number as one durable operation. Sessions,
+// idempotency records and webhooks that were made meanwhile are looked for once more. It
+// may be repeated. Refusal: fault.NotFound for a client that is not stored.
 func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error) {
 	client, err := s.clientNo(ctx, in.Client)
 	if err != nil {
@@ -107,11 +107,11 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 		return store.Erased{}, fault.New(fault.Internal, "a number without ids")
 	}
 	var out store.Erased
-	born := farAway
+	begun, born, told := time.Now(), farAway, farAway
 	for round := range 2 {
 		found, err := s.findTraces(ctx, client, in.Phones, born)
 		if err == nil {
-			found.webhooks, err = s.findWebhooks(ctx, &in, born)
+			found.webhooks, err = s.findWebhooks(ctx, &in, told)
 		}
 		if err != nil {
 			return store.Erased{}, err
@@ -129,6 +129,7 @@ func (s *Store) ErasePhone(ctx context.Context, in store.Erase) (store.Erased, e
 		}
 		out.Add(step)
 		born = in.Now // who signs in from now on stays
+		told = in.Gone(begun)
 	}
 	return out, nil
 }

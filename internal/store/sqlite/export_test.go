@@ -88,3 +88,11 @@ func (s *Store) LargeFailure(ctx context.Context, rows int) error {
 		return ErrEngine
 	})
 }
+
+// TookSincePlan tells how TookSince is carried out.
+func (s *Store) TookSincePlan(ctx context.Context) (plan string, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		return prepare(conn, "EXPLAIN QUERY PLAN "+tookSince).each(func(st *sqlite.Stmt) { plan += st.ColumnText(3) + "\n" })
+	})
+	return plan, err
+}

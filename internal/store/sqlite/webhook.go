@@ -196,9 +196,21 @@ func (s *Store) Webhooks(ctx context.Context, in store.WebhookQuery) ([]store.We
 	err := s.read(ctx, func(conn *sqlite.Conn) error {
 		out = nil
 		return prepare(conn, `SELECT `+deliveryColumns+` FROM webhook_deliveries d JOIN webhooks w ON w.event_id = d.event_id
-			WHERE d.endpoint_id = ? AND d.event_id < ? AND (?3 = 0 OR d.state = ?3) AND d.done_at >= ? ORDER BY d.event_id DESC LIMIT ?`).
-			blob(in.Endpoint[:]).blob(before[:]).int(int64(in.State)).time(in.DoneSince).int(int64(in.Limit)).
+			WHERE d.endpoint_id = ? AND d.event_id < ? AND (?3 = 0 OR d.state = ?3) ORDER BY d.event_id DESC LIMIT ?`).
+			blob(in.Endpoint[:]).blob(before[:]).int(int64(in.State)).int(int64(in.Limit)).
 			each(func(st *sqlite.Stmt) { out = append(out, columnDelivery(st)) })
 	})
 	return out, err
+}
+
+// tookSince looks at the index alone, whatever waits for the endpoint.
+const tookSince = `SELECT 1 FROM webhook_deliveries INDEXED BY webhook_deliveries_done WHERE endpoint_id = ? AND state = ? AND done_at >= ? LIMIT 1`
+
+// TookSince reports whether an endpoint took anything then or later.
+func (s *Store) TookSince(ctx context.Context, endpoint store.EndpointID, since time.Time) (took bool, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) (err error) {
+		took, err = prepare(conn, tookSince).blob(endpoint[:]).int(int64(store.DeliveryDone)).time(since).one(func(*sqlite.Stmt) {})
+		return err
+	})
+	return took, err
 }

@@ -409,18 +409,26 @@ func refusedBefore(t *testing.T, s *suite) {
 	phone := store.PhoneID(random())
 	in := s.keyed(phone, at(0), newIdempotency(at(day)))
 	in.Charges = []store.Charge{{Name: "client", OfClient: true, Key: phone.String(), Bucket: guard.Bucket{Burst: 1, Every: time.Hour}}}
-	why := &fault.Error{Kind: fault.LimitClient, Limit: "a budget", RetryAfter: time.Hour}
-	for _, key := range []*store.Idempotency{in.Idempotency, nil} {
-		refused := in
-		refused.Idempotency, refused.Refusal = key, why
-		if f := s.refuse(t, refused, fault.LimitClient); f.Limit != why.Limit || f.RetryAfter != why.RetryAfter {
-			t.Errorf("refused with %+v, want %+v", f, why)
+	whys := []*fault.Error{
+		{Kind: fault.LimitClient, Limit: "a budget", RetryAfter: time.Hour},
+		{Kind: fault.InvalidPhoneType, Detail: "a landline"},
+		{Kind: fault.Unavailable, Detail: "nobody tells the line type"},
+	}
+	for _, why := range whys {
+		for _, key := range []*store.Idempotency{in.Idempotency, nil} {
+			refused := in
+			refused.Idempotency, refused.Refusal = key, why
+			if f := s.refuse(t, refused, why.Kind); f.Limit != why.Limit || f.RetryAfter != why.RetryAfter || f.Detail != why.Detail || f.Unsure {
+				t.Errorf("refused with %+v, want %+v", f, why)
+			}
 		}
 	}
 	s.start(t, in)
-	in.Refusal, in.Message = why, newMessage(at(0))
-	if out := s.start(t, in); !out.Replayed {
-		t.Errorf("a repetition: %+v", out)
+	for _, why := range whys {
+		in.Refusal, in.Message = why, newMessage(at(0))
+		if out := s.start(t, in); !out.Replayed {
+			t.Errorf("a repetition: %+v", out)
+		}
 	}
 	if n := len(s.sent(t, phone)); n != 1 {
 		t.Errorf("%d messages, want 1", n)

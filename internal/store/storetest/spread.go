@@ -167,6 +167,10 @@ func (s *spread) ReplayWebhooks(ctx context.Context, in store.WebhookReplay) (st
 	return s.next().ReplayWebhooks(ctx, in)
 }
 
+func (s *spread) TookSince(ctx context.Context, endpoint store.EndpointID, since time.Time) (bool, error) {
+	return s.next().TookSince(ctx, endpoint, since)
+}
+
 func (s *spread) EraseWebhooks(ctx context.Context, events []store.EventID) error {
 	return s.next().EraseWebhooks(ctx, events)
 }

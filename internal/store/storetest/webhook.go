@@ -18,6 +18,7 @@ func webhookChecks() []check {
 		{name: "each endpoint has its own room", run: webhookRooms},
 		{name: "an outcome of an older claim is dropped", run: webhookFence},
 		{name: "nobody claims what another has claimed", run: webhookRace},
+		{name: "what an endpoint took, and since when", run: webhookTook},
 		{name: "replay", run: webhookReplay},
 		{name: "listed newest first, in pages", run: webhookPages},
 		{name: "told with what an attempt comes to", run: webhookAttempt},
@@ -94,12 +95,11 @@ func webhookLife(t *testing.T, s *suite) {
 	ok(t, "RecordWebhooks", s.RecordWebhooks(t.Context(), at(time.Minute), []store.WebhookOutcome{{
 		Event: w.ID, Endpoint: to, Claims: got[0].Claims, State: store.DeliveryDone, Attempts: 2, Status: 204,
 	}}))
-	listed, err := s.Webhooks(t.Context(), store.WebhookQuery{Endpoint: to, State: store.DeliveryDone, DoneSince: at(time.Minute), Limit: 1})
+	listed, err := s.Webhooks(t.Context(), store.WebhookQuery{Endpoint: to, State: store.DeliveryDone, Limit: 1})
 	ok(t, "Webhooks", err)
 	if len(listed) != 1 || !listed[0].DoneAt.Equal(at(time.Minute)) || !listed[0].DueAt.IsZero() || listed[0].Status != 204 || listed[0].Attempts != 2 {
 		t.Errorf("listed %+v", listed)
 	}
-	s.webhooks(t, store.WebhookQuery{Endpoint: to, DoneSince: at(2 * time.Minute), Limit: 1})
 	if after := s.claimWebhooks(t, at(day), room); len(after) != 0 {
 		t.Errorf("claimed what was delivered: %+v", after)
 	}
@@ -207,6 +207,38 @@ func webhookRace(t *testing.T, s *suite) {
 	if len(seen) != many {
 		t.Errorf("%d were claimed, want %d", len(seen), many)
 	}
+}
+
+func webhookTook(t *testing.T, s *suite) {
+	to, other := store.NewEndpointID(), store.NewEndpointID()
+	took := func(want bool, endpoint store.EndpointID, since time.Time) {
+		t.Helper()
+		got, err := s.TookSince(t.Context(), endpoint, since)
+		ok(t, "TookSince", err)
+		if got != want {
+			t.Errorf("took something since %v: %v, want %v", since, got, want)
+		}
+	}
+	// One is taken after a minute, one is given up after two, and two wait, of which one
+	// was tried after three.
+	var all []store.Webhook
+	for i := range 4 {
+		all = append(all, newWebhook(s.client, at(time.Duration(i)*time.Second), to, other))
+	}
+	ok(t, "QueueWebhooks", s.QueueWebhooks(t.Context(), all))
+	took(false, to, time.Time{})
+	s.claimWebhooks(t, at(time.Minute), store.EndpointRoom{Endpoint: to, Limit: 3})
+	for i, state := range []store.DeliveryState{store.DeliveryDone, store.DeliveryFailed, store.DeliveryPending} {
+		now := at(time.Duration(i+1) * time.Minute)
+		ok(t, "RecordWebhooks", s.RecordWebhooks(t.Context(), now, []store.WebhookOutcome{{
+			Event: all[i].ID, Endpoint: to, Claims: 1, State: state, DueAt: at(time.Hour), Attempts: 1,
+		}}))
+	}
+	took(true, to, time.Time{})
+	took(true, to, at(time.Minute))
+	took(false, to, at(time.Minute+time.Millisecond))
+	took(false, other, time.Time{})
+	took(false, store.NewEndpointID(), time.Time{})
 }
 
 func webhookReplay(t *testing.T, s *suite) {
