@@ -25,7 +25,9 @@ func (v inboxView) List(ctx context.Context, q console.Query) (console.InboxPage
 	}
 	out := console.InboxPage{Messages: make([]console.Entry, 0, len(found.Messages)), Next: found.Next}
 	for _, e := range found.Messages {
-		out.Messages = append(out.Messages, console.Entry{ID: e.ID, To: e.To, From: e.From, Text: e.Text, CreateTime: api.NewTime(e.CreateTime)})
+		out.Messages = append(out.Messages, console.Entry{
+			ID: e.ID, ClientID: e.Client, To: e.To, From: e.From, Text: e.Text, CreateTime: api.NewTime(e.CreateTime),
+		})
 	}
 	return out, nil
 }

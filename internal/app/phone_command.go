@@ -11,7 +11,6 @@ import (
 	"codeword/internal/console"
 	"codeword/internal/otp"
 	"codeword/internal/store"
-	"codeword/internal/tenant"
 )
 
 type phoneCommand struct {
@@ -34,13 +33,9 @@ type phoneFlags struct {
 // one, and tells what holds from now on.
 func (f *phoneFlags) mark(ctx context.Context, s streams, mark store.Mark, format string, args ...any) error {
 	return f.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
-		row, err := l.clients.Find(ctx, f.Client)
+		client, err := anyClient(ctx, l.clients, f.Client)
 		if err != nil {
 			return usageUnlessStore(err)
-		}
-		client, err := tenant.Parse(row)
-		if err != nil {
-			return fmt.Errorf("client %s: %w", f.Client, err)
 		}
 		phones := otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now, Audit: l.audit})
 		mask, err := phones.MarkPhone(ctx, l.actor, client, f.Number, mark)

@@ -53,18 +53,24 @@ type subject struct {
 	lines  [][16]byte
 }
 
-// client finds a client as far as ids of its phones need it, disabled ones as well and
+// anyClient finds a client as far as ids of its phones need it, disabled ones as well and
 // those whose settings cannot be read: owners of numbers do not wait until somebody has
-// mended them. It refuses with console.ErrNoClient.
-func (k *phoneKeeper) client(ctx context.Context, id string) (*tenant.Client, error) {
-	row, err := k.clients.Find(ctx, id)
-	if fault.Is(err, fault.NotFound) {
-		return nil, console.ErrNoClient
-	}
+// mended them.
+func anyClient(ctx context.Context, clients *tenant.Registry, id string) (*tenant.Client, error) {
+	row, err := clients.Find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	return &tenant.Client{ID: row.ID, Name: row.Name, Live: row.Live}, nil
+}
+
+// client is anyClient, and refuses with console.ErrNoClient.
+func (k *phoneKeeper) client(ctx context.Context, id string) (*tenant.Client, error) {
+	c, err := anyClient(ctx, k.clients, id)
+	if fault.Is(err, fault.NotFound) {
+		err = console.ErrNoClient
+	}
+	return c, err
 }
 
 // subject finds out whom name is about: a number in E.164 or the id that callers know. A

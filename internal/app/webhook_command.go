@@ -21,7 +21,7 @@ type webhookCommand struct {
 	RotateSecret webhookRotate     `cmd:"" help:"Replace an endpoint's secret without an interruption."`
 	Disable      webhookDisable    `cmd:"" help:"Post nothing to an endpoint any more; what is queued waits."`
 	Enable       webhookEnable     `cmd:"" help:"Post to an endpoint again."`
-	Delete       webhookDelete     `cmd:"" help:"Remove an endpoint, and what is queued for it."`
+	Delete       webhookDelete     `cmd:"" help:"Remove an endpoint; what is queued for it is not posted."`
 	Deliveries   webhookDeliveries `cmd:"" help:"List what was, or is to be, posted to an endpoint, newest first."`
 	Test         webhookTest       `cmd:"" help:"Post an event that tells nothing, to see whether it arrives."`
 	Replay       webhookReplay     `cmd:"" help:"Post again what was given up, or one event."`
@@ -253,20 +253,11 @@ type webhookDeliveries struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// deliveryState reads a state; zero for none.
-func deliveryState(text string) store.DeliveryState {
-	for s := store.DeliveryPending; s <= store.DeliveryFailed; s++ {
-		if s.String() == text {
-			return s
-		}
-	}
-	return 0
-}
-
 // Run lists the deliveries.
 func (c *webhookDeliveries) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, s, func(l *ledger, id store.EndpointID) error {
-		q := store.WebhookQuery{Endpoint: id, State: deliveryState(c.State), Limit: c.Limit}
+		q := store.WebhookQuery{Endpoint: id, Limit: c.Limit}
+		q.State, _ = store.ParseDeliveryState(c.State) // none, for all, of an empty one
 		if c.Limit < 1 || c.Limit > maxEvents {
 			return fmt.Errorf("limit: not within 1 to %d", maxEvents)
 		}

@@ -243,7 +243,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Redirect(w, r, view.Next, http.StatusSeeOther)
 	default:
-		c.methodNotAllowed(w, "GET, HEAD, POST")
+		c.methodNotAllowed(w, r, "GET, HEAD, POST")
 	}
 }
 
@@ -264,7 +264,7 @@ func (c *Console) loginBegin(w http.ResponseWriter, r *http.Request) {
 // what another site began.
 func (c *Console) loginFinish(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
-		c.methodNotAllowed(w, "GET")
+		c.methodNotAllowed(w, r, "GET")
 		return
 	}
 	next, err := c.logins.Finish(w, r)

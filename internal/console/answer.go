@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,7 +19,6 @@ import (
 // Codes that only the admin listener knows.
 const (
 	codeCrossOrigin      api.Code = "CROSS_ORIGIN_REQUEST"
-	codeInvalidLimit     api.Code = "INVALID_LIMIT"
 	codeInvalidParameter api.Code = "INVALID_PARAMETER"
 	codeNotFoundMessage  api.Code = "NOT_FOUND_MESSAGE"
 	codeNotFoundPhone    api.Code = "NOT_FOUND_PHONE"
@@ -66,13 +66,32 @@ func (c *Console) failed(r *http.Request, what string, err error) (int, api.Code
 	}
 }
 
-func (c *Console) notFound(w http.ResponseWriter, _ *http.Request) {
+func (c *Console) notFound(w http.ResponseWriter, r *http.Request) {
+	if wantsPage(r) {
+		c.nowhere(w, http.StatusNotFound, "Not found", "There is no page at this address.")
+		return
+	}
 	c.refuseCode(w, http.StatusNotFound, api.CodeNotFoundEndpoint)
 }
 
-func (c *Console) methodNotAllowed(w http.ResponseWriter, allow string) {
+func (c *Console) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
+	if wantsPage(r) {
+		c.nowhere(w, http.StatusMethodNotAllowed, "Nothing to show", "This address belongs to a form of another page.")
+		return
+	}
 	c.refuseCode(w, http.StatusMethodNotAllowed, api.CodeMethodNotAllowed)
+}
+
+// wantsPage tells a browser that shows what it gets from a program; below apiPrefix are
+// programs alone.
+func wantsPage(r *http.Request) bool {
+	return !strings.HasPrefix(r.URL.Path, apiPrefix) && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// nowhere answers with a page that is the same for everybody, logged in or not.
+func (c *Console) nowhere(w http.ResponseWriter, status int, title, text string) {
+	c.render(w, status, "nowhere.html", struct{ Title, Text string }{title, text})
 }
 
 // recorder remembers the status for the log.

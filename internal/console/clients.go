@@ -103,7 +103,6 @@ func (c *Console) clientsToPage(w http.ResponseWriter, r *http.Request, mark byt
 
 // clientsJSON is GET /admin/v1/clients.
 func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
-	const clientList = 'c' // marks its cursors
 	rows, paging, ok := c.clientsToPage(w, r, clientList)
 	if !ok {
 		return

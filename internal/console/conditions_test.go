@@ -198,6 +198,30 @@ func TestHostileCursors(t *testing.T) {
 	}
 }
 
+// TestCursorsOfOtherLists: a cursor goes on in its own list alone.
+func TestCursorsOfOtherLists(t *testing.T) {
+	w := newWhole(t)
+	w.fill(w.client("shop", ""), 2, "main")
+	lists := []string{"messages", "events", "inbox", "clients", "guard/holds", "spending", "webhooks", "webhooks/" + w.hooks.ids[0].String() + "/deliveries"}
+	for _, from := range lists {
+		cursor := nextCursor(t, w.send("GET", "/admin/v1/"+from+"?limit=1", "").body)
+		if cursor == "" {
+			t.Fatalf("%s: no cursor", from)
+		}
+		for _, to := range lists {
+			got := w.send("GET", "/admin/v1/"+to+"?cursor="+cursor, "")
+			if to == from && got.status != 200 || to != from && (got.status != 400 || got.code != "INVALID_PARAMETER") {
+				t.Errorf("a cursor of %s at %s: %d %s", from, to, got.status, got.body)
+			}
+		}
+	}
+	for page, of := range map[string]string{"/messages": "inbox", "/inbox": "messages", "/webhooks": "clients", "/webhooks/" + w.hooks.ids[0].String(): "webhooks"} {
+		if got := w.get(page + "?cursor=" + nextCursor(t, w.send("GET", "/admin/v1/"+of+"?limit=1", "").body)); got.status != 400 {
+			t.Errorf("a cursor of %s on the page %s: %d", of, page, got.status)
+		}
+	}
+}
+
 // members are what names the members of a list: an id, a key or a client's id.
 func members(t *testing.T, body, list string) (out []string) {
 	t.Helper()

@@ -50,7 +50,9 @@ type InboxPage struct {
 // Entry is one message as its recipient would see it. Printed or logged, it
 // shows its id alone.
 type Entry struct {
-	ID         string   `json:"id"`
+	ID string `json:"id"`
+	// ClientID is whose message it is, for the page alone.
+	ClientID   string   `json:"-"`
 	To         string   `json:"to"`
 	From       string   `json:"from"`
 	Text       string   `json:"text"`
@@ -183,7 +185,7 @@ func (c *Console) only(method string, h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
-			c.methodNotAllowed(w, allow)
+			c.methodNotAllowed(w, r, allow)
 			return
 		}
 		h.ServeHTTP(w, r)

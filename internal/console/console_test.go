@@ -296,9 +296,13 @@ func TestInboxJSON(t *testing.T) {
 			&console.Query{To: "+14165551234", Limit: 1},
 		},
 		{"plus not escaped", "?to=+14165551234", nil, nil, 200, "", `{"messages":[]}`, &console.Query{To: "+14165551234"}},
-		{"limit zero", "?limit=0", nil, nil, 400, "INVALID_LIMIT", "", nil},
-		{"limit too large", "?limit=501", nil, nil, 400, "INVALID_LIMIT", "", nil},
-		{"limit nonsense", "?limit=x", nil, nil, 400, "INVALID_LIMIT", "", nil},
+		{"limit zero", "?limit=0", nil, nil, 400, "INVALID_PARAMETER", "", nil},
+		{"limit too large", "?limit=501", nil, nil, 400, "INVALID_PARAMETER", "", nil},
+		{"limit nonsense", "?limit=x", nil, nil, 400, "INVALID_PARAMETER", "", nil},
+		{"misspelled", "?too=%2B14165551234", nil, nil, 400, "INVALID_PARAMETER", "", nil},
+		{"number twice", "?to=%2B14165551234&to=%2B14165551235", nil, nil, 400, "INVALID_PARAMETER", "", nil},
+		{"not escaped", "?to=%zz", nil, nil, 400, "INVALID_PARAMETER", "", nil},
+		{"empty", "?to=&limit=&cursor=", nil, nil, 200, "", `{"messages":[]}`, &console.Query{}},
 		{"no number", "?to=x", nil, fault.New(fault.InvalidPhone, "secret"), 400, api.CodeInvalidPhone, "", &console.Query{To: "x"}},
 		{"foreign number", "?to=x", nil, fault.New(fault.InvalidPhoneCountry, "secret"), 400, api.CodeInvalidPhone, "", nil},
 		{"store down", "", nil, fault.New(fault.Unavailable, "secret"), 503, api.CodeUnavailable, "", nil},
@@ -310,6 +314,9 @@ func TestInboxJSON(t *testing.T) {
 			got := f.do(f.browser(), "GET", "/admin/v1/inbox"+c.query, nil, bearer)
 			if got.status != c.status || got.code != c.code || c.body != "" && got.body != c.body {
 				t.Errorf("%d %s, want %d %s %s", got.status, got.body, c.status, c.code, c.body)
+			}
+			if c.status == 400 && c.err == nil && len(f.inbox.asked) != 0 {
+				t.Errorf("the inbox was asked %v", f.inbox.asked)
 			}
 			if c.asked != nil && (len(f.inbox.asked) != 1 || f.inbox.asked[0] != *c.asked) {
 				t.Errorf("the inbox was asked %v, want %v", f.inbox.asked, *c.asked)
@@ -348,10 +355,12 @@ func TestInboxPage(t *testing.T) {
 		{"one", "", []console.Entry{entry("m1", "123456 is your code\n@x #1")}, nil, 200, []string{
 			"123456 is your code\n@x #1", "&#43;14165551234", "from <bdi>Codeword", `datetime="2026-01-02T03:04:05.678Z"`, "2026-01-02 03:04:05 UTC",
 		}, 1},
+		{"of a client", "", []console.Entry{{ID: "m1", ClientID: "client-test-1"}}, nil, 200, []string{`client <a href="/clients/client-test-1"`}, 1},
 		{"many", "", many, nil, 200, []string{`id="m0"`, `id="m49"`}, 50},
 		{"hostile", "?to=%22%3E%3Cscript%3E", []console.Entry{hostile}, nil, 200, []string{"&lt;script&gt;alert(2)", "&lt;img src=x"}, 1},
 		{"no number", "?to=x", nil, fault.New(fault.InvalidPhone, "secret"), 400, []string{"not a phone number"}, 0},
 		{"limit", "?limit=-1", nil, nil, 400, []string{"limit is not a number"}, 0},
+		{"misspelled", "?too=1", nil, nil, 400, []string{"other than to, limit, cursor"}, 0},
 		{"store down", "", nil, fault.New(fault.Unavailable, "secret"), 503, []string{"not available"}, 0},
 		{"broken", "", nil, errors.New("secret"), 500, []string{"went wrong"}, 0},
 	} {

@@ -102,15 +102,11 @@ const (
 // eventFilters are the parameters of GET /admin/v1/events.
 var eventFilters = []string{"client", "kind", "before", "limit", "cursor"}
 
-// eventList marks cursors of the events.
-const eventList = 'e'
-
 // parseEventQuery reads the filters, and says what is wrong with them as readFilters
 // does.
 func parseEventQuery(u *url.URL) (store.EventQuery, string) {
 	q := store.EventQuery{Limit: defaultLimit}
-	wrong := readFilters(u, eventFilters, func(name, value string) (want string) {
-		ok := true
+	wrong := readFilters(u, eventFilters, func(name, value string) (want string, ok bool) {
 		switch name {
 		case "client":
 			q.Client, ok = value, len(value) <= maxClientID
@@ -126,18 +122,12 @@ func parseEventQuery(u *url.URL) (store.EventQuery, string) {
 			want = wantLimit
 		case "cursor":
 			if q.Before != (store.EventID{}) {
-				return "to be given beside before, which says the same"
+				return "to be given beside before, which says the same", false
 			}
-			var p place
-			if p, ok = readPlace(eventList, value); ok {
-				q.Before, ok = store.ParseEventID(p.key)
-			}
+			q.Before, ok = readID(eventList, value, store.ParseEventID)
 			want = wantCursor
 		}
-		if ok {
-			return ""
-		}
-		return want
+		return want, ok
 	})
 	return q, wrong
 }

@@ -14,6 +14,7 @@ import (
 	"codeword/internal/phone"
 	"codeword/internal/rollup"
 	"codeword/internal/store"
+	"codeword/internal/tenant"
 )
 
 // Rollups reads what was counted of messages. They are valid during the call of each
@@ -40,18 +41,46 @@ const week = 7 * 24 * time.Hour
 // figuresQuery selects what is counted.
 type figuresQuery struct {
 	// Range is the index of one of ranges.
-	Range         int
+	Range int
+	// Client is an id, or one of allClients, liveClients and testClients; never empty.
 	Client, Route string
 	// Area is an area code; 0 for all.
 	Area int
 }
 
+// What a client can be in a figuresQuery beside an id, which is never one of them.
+const (
+	allClients  = "all"
+	liveClients = "live"
+	testClients = "test"
+)
+
+// one is the client of the query; empty where it is of several.
+func (q *figuresQuery) one() string {
+	switch q.Client {
+	case allClients, liveClients, testClients:
+		return ""
+	}
+	return q.Client
+}
+
+// counts tells whether a client's messages count. A client that is not known counts as
+// live, so that nothing of its gets lost.
+func (c *Console) counts(q *figuresQuery, client string) bool {
+	if q.Client != liveClients && q.Client != testClients {
+		return true // the store has picked
+	}
+	var known *tenant.Client
+	if c.cfg.Clients != nil {
+		known = c.cfg.Clients.Known(client)
+	}
+	return (known == nil || known.Live) == (q.Client == liveClients)
+}
+
 var figuresFilters = []string{"range", "client", "route", "areaCode"}
 
-// filter sets one filter. When the value is not what it should be, it tells what that
-// is.
-func (q *figuresQuery) filter(name, value string) (want string) {
-	ok := true
+// filter sets one filter, and returns what it should be and whether it is.
+func (q *figuresQuery) filter(name, value string) (want string, ok bool) {
 	switch name {
 	case "range":
 		q.Range = -1
@@ -62,20 +91,20 @@ func (q *figuresQuery) filter(name, value string) (want string) {
 		}
 		ok, want = q.Range >= 0, "one of 24h, 7d, 30d and 90d"
 	case "client":
-		q.Client, ok, want = value, len(value) <= maxClientID, "the id of a client"
+		q.Client, ok, want = value, len(value) <= maxClientID, "one of live, test and all, or the id of a client"
 	case "route":
 		q.Route, ok, want = value, len(value) <= maxRouteName, "the name of a route"
 	case "areaCode":
 		n, err := strconv.Atoi(value)
 		q.Area, ok, want = n, err == nil && len(value) == 3 && n >= 200, "an area code such as 212"
 	}
-	if ok {
-		return ""
-	}
-	return want
+	return want, ok
 }
 
-func parseFiguresQuery(u *url.URL) (q figuresQuery, wrong string) {
+// parseFiguresQuery reads the filters, and says what is wrong with them as readFilters
+// does. clients is what Client is when none is given.
+func parseFiguresQuery(u *url.URL, clients string) (q figuresQuery, wrong string) {
+	q.Client = clients
 	wrong = readFilters(u, figuresFilters, q.filter)
 	return q, wrong
 }
@@ -107,8 +136,13 @@ func (c *Console) summary(ctx context.Context, q *figuresQuery, from, until time
 		if !part.From.Before(part.Until) {
 			continue
 		}
-		part.Client = q.Client
-		err := c.cfg.Rollups.Rollups(ctx, part, func(r *store.Rollup) error { return out.Add(r.Client, r.Start, r.Body) })
+		part.Client = q.one()
+		err := c.cfg.Rollups.Rollups(ctx, part, func(r *store.Rollup) error {
+			if !c.counts(q, r.Client) {
+				return nil
+			}
+			return out.Add(r.Client, r.Start, r.Body)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -321,7 +355,7 @@ func viewTimes(h *rollup.Hist) *timesView {
 
 // figuresJSON is GET /admin/v1/overview.
 func (c *Console) figuresJSON(w http.ResponseWriter, r *http.Request) {
-	q, wrong := parseFiguresQuery(r.URL)
+	q, wrong := parseFiguresQuery(r.URL, allClients)
 	if wrong != "" {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
 		return

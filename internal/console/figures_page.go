@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -19,11 +20,15 @@ type figuresPage struct {
 	Filter  url.Values
 	Clients []option
 	Choices []option
-	// Filtered tells whether it is of a part of the messages.
+	// Filtered tells whether it is of another part of the messages than is shown unasked.
 	Filtered bool
-	Funnel   []funnelStep
-	Chart    chart
-	Tables   []figuresTable
+	// Live: it is of all live clients. Tests shows what test clients sent, where there is
+	// nothing else; empty for nothing.
+	Live   bool
+	Tests  string
+	Funnel []funnelStep
+	Chart  chart
+	Tables []figuresTable
 	// Document is the path of the same as JSON.
 	Document string
 }
@@ -38,8 +43,10 @@ type option struct {
 func (p *figuresPage) Given(name string) string { return p.Filter.Get(name) }
 
 // Empty tells that nothing was counted in either span.
-func (p *figuresPage) Empty() bool {
-	return p.Now.countsView == (countsView{}) && p.LastWeek.countsView == (countsView{})
+func (p *figuresPage) Empty() bool { return p.empty() }
+
+func (v *figuresView) empty() bool {
+	return v.Now.countsView == (countsView{}) && v.LastWeek.countsView == (countsView{})
 }
 
 // funnelStep is a bar of the funnel, and the one of last week: their lengths are of
@@ -75,23 +82,19 @@ const maxRows = 20
 // why it cannot be told.
 func (c *Console) figuresPart(r *http.Request) (p *figuresPage, wrong string, err error) {
 	p = &figuresPage{Filter: r.URL.Query()}
-	q, wrong := parseFiguresQuery(r.URL)
+	q, wrong := parseFiguresQuery(r.URL, liveClients)
 	if wrong != "" {
-		q, p.Filter = figuresQuery{}, url.Values{}
+		q, p.Filter = figuresQuery{Client: liveClients}, url.Values{}
 	}
+	p.Filter.Set("client", q.Client)
 	for i := range ranges {
 		p.Choices = append(p.Choices, option{ranges[i].Name, "the last " + ranges[i].Text, i == q.Range})
 	}
-	if c.cfg.Clients != nil {
-		rows, err := c.cfg.Clients.List(r.Context())
-		if err != nil {
-			return p, wrong, err
-		}
-		for i := range rows {
-			p.Clients = append(p.Clients, option{rows[i].ID, rows[i].Name, rows[i].ID == q.Client})
-		}
+	if p.Clients, err = c.figuresClients(r.Context(), q.Client); err != nil {
+		return p, wrong, err
 	}
-	p.Filtered = q.Client != "" || q.Route != "" || q.Area != 0
+	p.Live = q.Client == liveClients
+	p.Filtered = !p.Live || q.Route != "" || q.Area != 0
 	if p.figuresView, err = c.figures(r.Context(), &q); err != nil {
 		return p, wrong, err
 	}
@@ -100,7 +103,33 @@ func (c *Console) figuresPart(r *http.Request) (p *figuresPage, wrong string, er
 	p.Funnel = funnel(&p.Now.countsView, &p.LastWeek.countsView)
 	p.Chart = chartOf(p.Series)
 	p.tables(&q)
+	if p.Live && p.Empty() {
+		q.Client = testClients
+		tests, err := c.figures(r.Context(), &q)
+		if err != nil {
+			return p, wrong, err
+		}
+		if !tests.empty() {
+			p.Tests = withParameter(sectionOverview, p.Filter, "client", testClients)
+		}
+	}
 	return p, wrong, nil
+}
+
+// figuresClients are the choices of clients; none where the console knows of none.
+func (c *Console) figuresClients(ctx context.Context, chosen string) ([]option, error) {
+	if c.cfg.Clients == nil {
+		return nil, nil
+	}
+	out := []option{{Value: liveClients, Text: "live clients"}, {Value: testClients, Text: "test clients"}, {Value: allClients, Text: "all"}}
+	rows, err := c.cfg.Clients.List(ctx)
+	for i := range rows {
+		out = append(out, option{Value: rows[i].ID, Text: rows[i].Name})
+	}
+	for i := range out {
+		out[i].Selected = out[i].Value == chosen
+	}
+	return out, err
 }
 
 // tables are by route, client and area code, but for what was asked for.
@@ -117,7 +146,7 @@ func (p *figuresPage) tables(q *figuresQuery) {
 		}
 		p.Tables = append(p.Tables, t)
 	}
-	if q.Client == "" {
+	if q.one() == "" {
 		t := figuresTable{ID: "by-client", Title: "By client", Of: "Client", Timed: q.Area == 0}
 		for _, f := range p.figuresView.Clients {
 			t.add(figuresRow{Name: f.Name, Path: with("client", f.ClientID), Now: f.Now, LastWeek: f.LastWeek})

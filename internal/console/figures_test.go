@@ -155,6 +155,57 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+// TestFiguresOfTestClients: the page tells of live clients unless it is asked for others,
+// and says where there is only test traffic; the document tells of all.
+func TestFiguresOfTestClients(t *testing.T) {
+	w := newWhole(t)
+	shop := w.client("shop", "{}")
+	row, _, err := w.clients.Create(t.Context(), "test", "", "sandbox", false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.clients.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const hint, none = "There are some of test clients", "No messages of live clients"
+	page := func(query string, has, lacks []string) {
+		t.Helper()
+		got := w.get("/" + query)
+		w.checkPage("/"+query, got, true)
+		for _, text := range has {
+			if !strings.Contains(got.body, text) {
+				t.Errorf("/%s does not say %q", query, text)
+			}
+		}
+		for _, text := range lacks {
+			if strings.Contains(got.body, text) {
+				t.Errorf("/%s says %q", query, text)
+			}
+		}
+	}
+	live := `<option value="live" selected>live clients</option>`
+	page("", []string{none, live}, []string{hint})
+	w.rollups.happened(t, row.ID, w.cfg.Now(), took, took, refused)
+	page("", []string{none, live, hint, `href="/?client=test"`}, []string{"Show all live"})
+	page("?range=7d&route=a", []string{none + " like that", hint, `href="/?client=test&amp;range=7d&amp;route=a"`, "Show all live"}, nil)
+	page("?route=nobody", []string{none + " like that"}, []string{hint})
+	page("?client="+shop, []string{"No messages like that"}, []string{hint, none})
+	page("?client=test", []string{`<option value="test" selected>test clients</option>`, ">sandbox<", "client=test&amp;route=a", "Show all live"}, []string{none})
+	w.rollups.happened(t, shop, w.cfg.Now(), took)
+	w.rollups.happened(t, "client-gone", w.cfg.Now(), took)
+	page("", []string{live, "By client"}, []string{none, hint, "client=" + row.ID})
+	page("?client=all", []string{`<option value="all" selected>all</option>`, "client=" + row.ID, "client=" + shop}, []string{none})
+	for query, want := range map[string]int64{"": 4, "client=": 4, "client=all": 4, "client=live": 2, "client=test": 2, "client=" + shop: 1, "client=" + row.ID: 2, "client=LIVE": 0, "client=test&route=b": 0} {
+		if got := w.figures(query).Now.Sent; got != want {
+			t.Errorf("%s: %d sent, want %d", query, got, want)
+		}
+	}
+	w.rollups.err = fault.New(fault.Unavailable, "secret")
+	if got := w.get("/"); got.status != 503 || strings.Contains(got.body, none) {
+		t.Errorf("store down: %d", got.status)
+	}
+}
+
 // TestFiguresSpans: whole days are read by the day, the rest by the hour, and nothing
 // twice.
 func TestFiguresSpans(t *testing.T) {

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -45,11 +44,11 @@ func parseMessageQuery(r *http.Request, u *url.URL) (q MessageQuery, wrong strin
 	return q, ""
 }
 
-// readFilters hands each filter that is given to set, which returns what the value
-// should be when it is not. What is wrong with the query is said in a sentence that
+// readFilters hands each filter that is given to set, which returns what the value should
+// be, and whether it is. What is wrong with the query is said in a sentence that
 // names the parameter and quotes no value. Names that are unknown or given twice are
 // wrong, so that a misspelled filter does not select all.
-func readFilters(u *url.URL, names []string, set func(name, value string) (want string)) (wrong string) {
+func readFilters(u *url.URL, names []string, set func(name, value string) (want string, ok bool)) (wrong string) {
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return "The query cannot be read: something in it is not escaped."
@@ -67,7 +66,7 @@ func readFilters(u *url.URL, names []string, set func(name, value string) (want 
 		case len(given) == 0 || given[0] == "":
 			continue
 		}
-		if want := set(name, given[0]); want != "" {
+		if want, ok := set(name, given[0]); !ok {
 			return name + " is not " + want + "."
 		}
 	}
@@ -84,16 +83,14 @@ func asking(u *url.URL, query string) *url.URL {
 	return &out
 }
 
-// filter sets one filter. When the value is not what it should be, it tells what
-// that is.
-func (q *MessageQuery) filter(name, value string) (want string) {
-	ok := true
+// filter sets one filter, and returns what it should be and whether it is.
+func (q *MessageQuery) filter(name, value string) (want string, ok bool) {
 	switch name {
 	case "client":
 		q.Client, ok = value, len(value) <= maxClientID
 		want = "the id of a client"
 	case "to":
-		q.To = unescapedPlus(value)
+		q.To, ok = unescapedPlus(value), true
 	case "status":
 		q.Status, ok = parseStatus(value)
 		want = "one of queued, sent, delivered, failed, expired and unknown"
@@ -110,13 +107,10 @@ func (q *MessageQuery) filter(name, value string) (want string) {
 		q.Limit, ok = parseLimit(value)
 		want = wantLimit
 	case "cursor":
-		q.Before, ok = parseCursor(value)
+		q.Before, ok = readID(messageList, value, store.ParseMessageID)
 		want = wantCursor
 	}
-	if ok {
-		return ""
-	}
-	return want
+	return want, ok
 }
 
 func parseStatus(value string) (store.MessageStatus, bool) {
@@ -133,18 +127,4 @@ func parseStatus(value string) (store.MessageStatus, bool) {
 func parseTime(value string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, strings.Replace(value, " ", "+", 1))
 	return t, err == nil && !t.IsZero()
-}
-
-// A cursor is the id of the last message, endpoint or event that was looked at, in base64.
-func formatCursor(id store.MessageID) string {
-	return base64.RawURLEncoding.EncodeToString(id[:])
-}
-
-func parseCursor(value string) (id store.MessageID, ok bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err != nil || len(raw) != len(id) {
-		return id, false
-	}
-	id = store.MessageID(raw)
-	return id, id != store.MessageID{} && formatCursor(id) == value
 }

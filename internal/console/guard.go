@@ -7,11 +7,9 @@ import (
 
 	"codeword/api"
 	"codeword/internal/fault"
-	"codeword/internal/guard/fraud"
 	"codeword/internal/guard/spend"
 	"codeword/internal/screening"
 	"codeword/internal/store"
-	"codeword/internal/tenant"
 )
 
 // Guard tells what is held back, and what was spent.
@@ -35,9 +33,6 @@ type holdsDocument struct {
 	Holds      []holdView `json:"holds"`
 	NextCursor string     `json:"nextCursor,omitempty"`
 }
-
-// holdList marks cursors of the holds.
-const holdList = 'h'
 
 // holdsJSON is GET /admin/v1/guard/holds.
 func (c *Console) holdsJSON(w http.ResponseWriter, r *http.Request) {
@@ -153,12 +148,12 @@ func (c *Console) guardFor(w http.ResponseWriter, r *http.Request, status int, w
 	failed(err)
 	for i := range holds {
 		item := holdItem{holds[i], v.May("operator")}
-		switch {
-		case item.Scope == fraud.Client.String():
+		switch item.Effect() {
+		case screening.Alarms:
 			v.Alarms.add(item)
-		case item.Mode == tenant.GuardEnforce:
+		case screening.HoldsBack:
 			v.Holds.add(item)
-		default:
+		case screening.Watches:
 			v.Watched.add(item)
 		}
 	}

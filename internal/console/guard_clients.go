@@ -1,7 +1,6 @@
 package console
 
 import (
-	"codeword/internal/guard/fraud"
 	"codeword/internal/screening"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
@@ -33,11 +32,11 @@ const maxSafeShown = 20
 func guardClients(rows []store.Client, holds []screening.Hold) []guardClient {
 	held, watched := map[string]int{}, map[string]int{}
 	for i := range holds {
-		switch h := &holds[i]; {
-		case h.Scope == fraud.Client.String():
-		case h.Mode == tenant.GuardEnforce:
+		switch h := &holds[i]; h.Effect() {
+		case screening.Alarms:
+		case screening.HoldsBack:
 			held[h.Client]++
-		default:
+		case screening.Watches:
 			watched[h.Client]++
 		}
 	}

@@ -21,16 +21,10 @@ type inboxDocument struct {
 
 // inboxJSON is GET /admin/v1/inbox?to=%2B1…&limit=….
 func (c *Console) inboxJSON(w http.ResponseWriter, r *http.Request) {
-	q, ok := parseQuery(r.URL)
-	if !ok {
-		c.refuse(w, http.StatusBadRequest, codeInvalidLimit, "limit is not "+wantLimit+".")
+	q, wrong := parseQuery(r.URL)
+	if wrong != "" {
+		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
 		return
-	}
-	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
-		if q.Before, ok = parseCursor(cursor); !ok {
-			c.refuse(w, http.StatusBadRequest, codeInvalidParameter, "cursor is not "+wantCursor+".")
-			return
-		}
 	}
 	page, err := c.cfg.Inbox.List(r.Context(), q)
 	if err != nil {
@@ -42,20 +36,28 @@ func (c *Console) inboxJSON(w http.ResponseWriter, r *http.Request) {
 		doc.Messages = []Entry{}
 	}
 	if page.Next != (store.MessageID{}) {
-		doc.NextCursor = formatCursor(page.Next)
+		doc.NextCursor = cursorOf(inboxList, page.Next)
 	}
 	c.answerList(w, r, doc)
 }
 
-// parseQuery reads to and limit.
-func parseQuery(u *url.URL) (q Query, ok bool) {
-	values := u.Query()
-	q.To = unescapedPlus(values.Get("to"))
-	if limit := values.Get("limit"); limit != "" {
-		q.Limit, ok = parseLimit(limit)
-		return q, ok
-	}
-	return q, true
+// parseQuery reads what is looked for in the inbox, and says what is wrong with it as
+// readFilters does.
+func parseQuery(u *url.URL) (q Query, wrong string) {
+	wrong = readFilters(u, []string{"to", "limit", "cursor"}, func(name, value string) (want string, ok bool) {
+		switch name {
+		case "to":
+			q.To, ok = unescapedPlus(value), true
+		case "limit":
+			q.Limit, ok = parseLimit(value)
+			want = wantLimit
+		case "cursor":
+			q.Before, ok = readID(inboxList, value, store.ParseMessageID)
+			want = wantCursor
+		}
+		return want, ok
+	})
+	return q, wrong
 }
 
 // unescapedPlus reads a number. A plus sign that was not escaped arrives as a
@@ -84,10 +86,10 @@ type inboxView struct {
 
 // inboxPage is GET /inbox.
 func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
-	q, ok := parseQuery(r.URL)
+	q, wrong := parseQuery(r.URL)
 	view, status := inboxView{frame: c.frame(r, sectionInbox, "Inbox"), To: q.To}, http.StatusOK
 	view.Script = "inbox.js"
-	if ok {
+	if wrong == "" {
 		page, err := c.cfg.Inbox.List(r.Context(), q)
 		view.Entries = page.Messages
 		if err != nil {
@@ -99,7 +101,7 @@ func (c *Console) inboxPage(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	} else {
-		status, view.Wrong = http.StatusBadRequest, "limit is not "+wantLimit+"."
+		status, view.Wrong = http.StatusBadRequest, wrong
 	}
 	c.render(w, status, "inbox.html", view)
 }

@@ -122,7 +122,7 @@ var done = map[string]string{
 	"hook-saved":    "The endpoint is changed. Servers follow within a second.",
 	"hook-disabled": "The endpoint is disabled. What is queued waits.",
 	"hook-enabled":  "The endpoint is enabled. What waited is posted.",
-	"hook-deleted":  "The endpoint is deleted, and what was queued for it.",
+	"hook-deleted":  "The endpoint is deleted: nothing more is posted to it. What was queued for it is kept for seven days at most.",
 	"hook-tested":   "A test is on its way: it stands among the deliveries.",
 	"hook-replayed": "What you chose is posted again.",
 }

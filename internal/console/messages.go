@@ -132,7 +132,7 @@ func (c *Console) messagesJSON(w http.ResponseWriter, r *http.Request) {
 		doc.Messages = []MessageView{}
 	}
 	if page.Next != (store.MessageID{}) {
-		doc.NextCursor = formatCursor(page.Next)
+		doc.NextCursor = cursorOf(messageList, page.Next)
 	}
 	c.answerList(w, r, doc)
 }

@@ -63,7 +63,7 @@ func (c *Console) messagesPage(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Messages = page.Messages
 	if page.Next != (store.MessageID{}) {
-		v.More = withParameter(sectionMessages, v.Filter, "cursor", formatCursor(page.Next))
+		v.More = withParameter(sectionMessages, v.Filter, "cursor", cursorOf(messageList, page.Next))
 	}
 	c.render(w, status, "messages.html", v)
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"codeword/api"
+	"codeword/internal/console/login"
+	"codeword/internal/screening"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -95,11 +97,36 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 		failed("clients", err)
 		v.Spending = c.spending(rows)
 	}
-	const recent = 10
-	events, err := c.lastEvents(r, store.EventQuery{Limit: recent})
+	events, err := c.latestEvents(r)
 	failed("events", err)
 	v.Events = events
 	c.render(w, status, "overview.html", v)
+}
+
+// latestEvents are those of the start page: without logins, of which there are so many
+// that nothing else would be left. It looks no further back than a few pages.
+func (c *Console) latestEvents(r *http.Request) ([]eventItem, error) {
+	const recent, pages = 5, 4
+	out, q := []eventItem{}, store.EventQuery{Limit: defaultLimit}
+	for range pages {
+		page, err := c.lastEvents(r, q)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			if page[i].Kind != login.EventLogin {
+				out = append(out, page[i])
+			}
+			if len(out) == recent {
+				return out, nil
+			}
+		}
+		if len(page) < q.Limit {
+			break
+		}
+		q.Before, _ = store.ParseEventID(page[len(page)-1].ID) // which String wrote
+	}
+	return out, nil
 }
 
 func viewQueue(s store.QueueStats) *queueView {
@@ -114,12 +141,12 @@ func viewQueue(s store.QueueStats) *queueView {
 func (v *overviewView) guard(c *Console, r *http.Request) error {
 	holds, err := c.cfg.Guard.Holds(r.Context())
 	for i := range holds {
-		switch h := &holds[i]; {
-		case h.Scope == "client":
+		switch h := &holds[i]; h.Effect() {
+		case screening.Alarms:
 			v.Alarms = append(v.Alarms, h.Client)
-		case h.Mode == tenant.GuardEnforce:
+		case screening.HoldsBack:
 			v.Holds++
-		default:
+		case screening.Watches:
 			v.Shadows++
 		}
 	}
@@ -144,7 +171,6 @@ func (c *Console) spending(rows []store.Client) []spendingView {
 
 // spendingJSON is GET /admin/v1/spending.
 func (c *Console) spendingJSON(w http.ResponseWriter, r *http.Request) {
-	const spendingList = 's' // marks its cursors
 	rows, paging, ok := c.clientsToPage(w, r, spendingList)
 	if !ok {
 		return

@@ -221,7 +221,7 @@ func (w *whole) fail(err error) {
 // pages are all pages of a client and a message.
 func pages(client string) []string {
 	return []string{
-		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
+		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/?client=test", "/?client=all&range=7d", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
 		"/clients/" + client, "/webhooks", "/webhooks?client=" + client, "/webhooks/new", "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
 	}
 }
@@ -253,6 +253,7 @@ func (w *whole) fill(client string, n int, text string) {
 	for i := range n {
 		w.messages.page.Messages = append(w.messages.page.Messages, m)
 		w.inbox.entries = append(w.inbox.entries, entry(fmt.Sprint("entry-", i), text))
+		w.inbox.entries[i].ClientID = client
 		w.guard.holds = append(w.guard.holds, hold(fmt.Sprint(client, "/block/", i), client, "block", text, "enforce"),
 			hold(fmt.Sprint(client, "/address/", i), client, "address", text, "shadow"))
 		w.routes = append(w.routes, console.RouteView{

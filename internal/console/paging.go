@@ -4,9 +4,22 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"net/url"
 	"slices"
 	"time"
+)
+
+// These letters mark the cursors of the lists, each of one list.
+const (
+	clientList   = 'c'
+	deliveryList = 'd'
+	eventList    = 'e'
+	holdList     = 'h'
+	inboxList    = 'i'
+	messageList  = 'm'
+	spendingList = 's'
+	webhookList  = 'w'
 )
 
 // place is where an item stands in its list: by its time, and by its key among those of
@@ -47,6 +60,20 @@ func readPlace(kind byte, cursor string) (p place, ok bool) {
 	return p, p.cursor(kind) == cursor
 }
 
+// readID reads a cursor of a list of that kind whose places are ids alone.
+func readID[ID comparable](kind byte, cursor string, parse func(string) (ID, bool)) (id ID, ok bool) {
+	p, ok := readPlace(kind, cursor)
+	if !ok || p.at != 0 {
+		return id, false
+	}
+	var none ID
+	id, ok = parse(p.key)
+	return id, ok && id != none
+}
+
+// cursorOf is the cursor of an id in a list of that kind.
+func cursorOf(kind byte, id fmt.Stringer) string { return place{key: id.String()}.cursor(kind) }
+
 // paging says which part of a list is wanted.
 type paging struct {
 	kind  byte
@@ -58,8 +85,7 @@ type paging struct {
 // readPaging reads limit and cursor, the only parameters, as readFilters does.
 func readPaging(u *url.URL, kind byte) (paging, string) {
 	p := paging{kind: kind, limit: defaultLimit}
-	wrong := readFilters(u, []string{"limit", "cursor"}, func(name, value string) (want string) {
-		ok := true
+	wrong := readFilters(u, []string{"limit", "cursor"}, func(name, value string) (want string, ok bool) {
 		switch name {
 		case "limit":
 			p.limit, ok = parseLimit(value)
@@ -68,10 +94,7 @@ func readPaging(u *url.URL, kind byte) (paging, string) {
 			p.after, ok = readPlace(kind, value)
 			p.begun, want = true, wantCursor
 		}
-		if ok {
-			return ""
-		}
-		return want
+		return want, ok
 	})
 	return p, wrong
 }

@@ -170,12 +170,9 @@ func phonePath(r *http.Request) string {
 // parseClient reads the parameter client, the only one, which must be given.
 func parseClient(u *url.URL) (client, wrong string) {
 	const want = "the id of a client"
-	wrong = readFilters(u, []string{"client"}, func(_, value string) string {
-		if len(value) > maxClientID {
-			return want
-		}
+	wrong = readFilters(u, []string{"client"}, func(_, value string) (string, bool) {
 		client = value
-		return ""
+		return want, len(value) <= maxClientID
 	})
 	if wrong == "" && client == "" {
 		wrong = "client is not " + want + "."

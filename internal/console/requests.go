@@ -60,7 +60,7 @@ func (c *Console) methods(by handlers, head bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, ok := by[r.Method]
 		if !ok {
-			c.methodNotAllowed(w, allow)
+			c.methodNotAllowed(w, r, allow)
 			return
 		}
 		h(w, r)

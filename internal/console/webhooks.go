@@ -88,47 +88,57 @@ func (c *Console) endpointOf(r *http.Request) (webhook.Endpoint, error) {
 	return c.cfg.Webhooks.Find(r.Context(), id)
 }
 
-// hookQuery are the parameters of the lists.
-type hookQuery struct {
+// endpointQuery selects endpoints.
+type endpointQuery struct {
 	client string
-	state  store.DeliveryState
 	limit  int
-	after  [16]byte
+	// after is the last one of the page before.
+	after store.EndpointID
 }
 
-func parseHookQuery(u *url.URL, names ...string) (hookQuery, string) {
-	q := hookQuery{limit: defaultLimit}
-	wrong := readFilters(u, names, func(name, value string) (want string) {
-		ok := true
+// parseEndpointQuery reads the filters of the endpoints, and says what is wrong with them
+// as readFilters does.
+func parseEndpointQuery(u *url.URL) (endpointQuery, string) {
+	q := endpointQuery{limit: defaultLimit}
+	wrong := readFilters(u, []string{"client", "limit", "cursor"}, func(name, value string) (want string, ok bool) {
 		switch name {
 		case "client":
 			q.client, ok = value, len(value) <= maxClientID
 			want = "the id of a client"
-		case "state":
-			q.state = deliveryStates[value]
-			ok, want = q.state != 0, "one of pending, delivered and failed"
 		case "limit":
 			q.limit, ok = parseLimit(value)
 			want = wantLimit
 		case "cursor":
-			var id store.MessageID
-			id, ok = parseCursor(value)
-			q.after, want = id, wantCursor
+			q.after, ok = readID(webhookList, value, store.ParseEndpointID)
+			want = wantCursor
 		}
-		if ok {
-			return ""
-		}
-		return want
+		return want, ok
 	})
 	return q, wrong
 }
 
-var deliveryStates = map[string]store.DeliveryState{
-	"pending": store.DeliveryPending, "delivered": store.DeliveryDone, "failed": store.DeliveryFailed,
+// parseDeliveryQuery reads the filters of an endpoint's deliveries in the same way.
+func parseDeliveryQuery(u *url.URL) (store.WebhookQuery, string) {
+	q := store.WebhookQuery{Limit: defaultLimit}
+	wrong := readFilters(u, []string{"state", "limit", "cursor"}, func(name, value string) (want string, ok bool) {
+		switch name {
+		case "state":
+			q.State, ok = store.ParseDeliveryState(value)
+			want = "one of pending, delivered and failed"
+		case "limit":
+			q.Limit, ok = parseLimit(value)
+			want = wantLimit
+		case "cursor":
+			q.Before, ok = readID(deliveryList, value, store.ParseEventID)
+			want = wantCursor
+		}
+		return want, ok
+	})
+	return q, wrong
 }
 
 // listWebhooks returns the endpoints of a page, oldest first, and where the next begins.
-func (c *Console) listWebhooks(r *http.Request, q hookQuery) (out []webhook.View, next string, err error) {
+func (c *Console) listWebhooks(r *http.Request, q endpointQuery) (out []webhook.View, next string, err error) {
 	all, err := c.cfg.Webhooks.List(r.Context(), q.client)
 	slices.SortFunc(all, func(a, b webhook.Endpoint) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	out = []webhook.View{}
@@ -137,19 +147,22 @@ func (c *Console) listWebhooks(r *http.Request, q hookQuery) (out []webhook.View
 			continue
 		}
 		if len(out) == q.limit {
-			return out, formatCursor(store.MessageID(all[i-1].ID)), err
+			return out, cursorOf(webhookList, all[i-1].ID), err
 		}
 		out = append(out, viewWebhook(r, &all[i]))
 	}
 	return out, "", err
 }
 
-// listDeliveries returns what was queued for an endpoint, newest first.
-func (c *Console) listDeliveries(ctx context.Context, id store.EndpointID, q hookQuery) (out []webhook.DeliveryView, next string, err error) {
-	found, err := c.cfg.Webhooks.Deliveries(ctx, store.WebhookQuery{Endpoint: id, State: q.state, Before: q.after, Limit: q.limit + 1})
-	if len(found) > q.limit {
-		found = found[:q.limit]
-		next = formatCursor(store.MessageID(found[q.limit-1].Event))
+// listDeliveries returns what was queued for the endpoint of the query, newest first, and
+// where the next page begins.
+func (c *Console) listDeliveries(ctx context.Context, q store.WebhookQuery) (out []webhook.DeliveryView, next string, err error) {
+	limit := q.Limit
+	q.Limit++
+	found, err := c.cfg.Webhooks.Deliveries(ctx, q)
+	if len(found) > limit {
+		found = found[:limit]
+		next = cursorOf(deliveryList, found[limit-1].Event)
 	}
 	out = make([]webhook.DeliveryView, len(found))
 	for i := range found {
@@ -160,7 +173,7 @@ func (c *Console) listDeliveries(ctx context.Context, id store.EndpointID, q hoo
 
 // webhooksJSON is GET /admin/v1/webhooks.
 func (c *Console) webhooksJSON(w http.ResponseWriter, r *http.Request) {
-	q, wrong := parseHookQuery(r.URL, "client", "limit", "cursor")
+	q, wrong := parseEndpointQuery(r.URL)
 	if wrong != "" {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
 		return
@@ -178,7 +191,7 @@ func (c *Console) webhooksJSON(w http.ResponseWriter, r *http.Request) {
 
 // deliveriesJSON is GET /admin/v1/webhooks/{id}/deliveries.
 func (c *Console) deliveriesJSON(w http.ResponseWriter, r *http.Request) {
-	q, wrong := parseHookQuery(r.URL, "state", "limit", "cursor")
+	q, wrong := parseDeliveryQuery(r.URL)
 	if wrong != "" {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, wrong)
 		return
@@ -188,7 +201,8 @@ func (c *Console) deliveriesJSON(w http.ResponseWriter, r *http.Request) {
 		c.refuseWebhook(w, r, err)
 		return
 	}
-	views, next, err := c.listDeliveries(r.Context(), e.ID, q)
+	q.Endpoint = e.ID
+	views, next, err := c.listDeliveries(r.Context(), q)
 	if err != nil {
 		c.refuseWebhook(w, r, err)
 		return

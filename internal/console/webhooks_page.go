@@ -1,12 +1,14 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"codeword/api"
+	"codeword/internal/store"
 	"codeword/internal/webhook"
 )
 
@@ -15,8 +17,16 @@ type webhooksView struct {
 	frame
 
 	Filter   url.Values
-	Webhooks []webhook.View
+	Webhooks []webhookItem
 	More     string
+}
+
+// webhookItem is an endpoint in the list.
+type webhookItem struct {
+	webhook.View
+
+	// Latest is the newest delivery of which something is known; see latestDelivery.
+	Latest *webhook.DeliveryView
 }
 
 // Given is a filter as it was given.
@@ -28,7 +38,7 @@ func (c *Console) webhooksPage(w http.ResponseWriter, r *http.Request) {
 	c.know(r, &v.frame)
 	v.tell(r)
 	v.Filter.Del("done")
-	q, wrong := parseHookQuery(asking(r.URL, v.Filter.Encode()), "client", "limit", "cursor")
+	q, wrong := parseEndpointQuery(asking(r.URL, v.Filter.Encode()))
 	if wrong != "" {
 		v.Error = wrong
 		c.render(w, http.StatusBadRequest, "webhooks.html", v)
@@ -36,13 +46,41 @@ func (c *Console) webhooksPage(w http.ResponseWriter, r *http.Request) {
 	}
 	var next string
 	var err error
-	if v.Webhooks, next, err = c.listWebhooks(r, q); err != nil {
+	if v.Webhooks, next, err = c.webhookItems(r, q); err != nil {
 		status, _, v.Error = c.webhookFailed(r, err)
 	}
 	if next != "" {
 		v.More = withParameter(sectionWebhooks, v.Filter, "cursor", next)
 	}
 	c.render(w, status, "webhooks.html", v)
+}
+
+// webhookItems are the endpoints of a page, and where the next begins. After an error
+// they are those that could be told.
+func (c *Console) webhookItems(r *http.Request, q endpointQuery) (out []webhookItem, next string, err error) {
+	page, next, err := c.listWebhooks(r, q)
+	for i := range page {
+		item := webhookItem{View: page[i]}
+		if id, ok := store.ParseEndpointID(item.ID); ok && err == nil {
+			item.Latest, err = c.latestDelivery(r.Context(), id)
+		}
+		out = append(out, item)
+	}
+	return out, next, err
+}
+
+// latestDelivery is the newest delivery to an endpoint that was tried, or else the newest
+// one; nil for none. It looks at few, which the queue has in order: an endpoint that does
+// nothing but fail has many that were not tried yet.
+func (c *Console) latestDelivery(ctx context.Context, id store.EndpointID) (*webhook.DeliveryView, error) {
+	const looks = 10
+	found, err := c.cfg.Webhooks.Deliveries(ctx, store.WebhookQuery{Endpoint: id, Limit: looks})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	tried := func(d store.WebhookDelivery) bool { return d.Attempts > 0 || d.State != store.DeliveryPending }
+	v := webhook.ViewDelivery(&found[max(0, slices.IndexFunc(found, tried))])
+	return &v, nil
 }
 
 // hookKind is a kind in a form.
@@ -155,14 +193,15 @@ func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, status int
 		v.Edit, v.AllKinds = r.PostForm.Get("url"), hookKinds(r.PostForm["kind"])
 	}
 	v.Filter.Del("done")
-	q, misread := parseHookQuery(asking(r.URL, v.Filter.Encode()), "state", "limit", "cursor")
+	q, misread := parseDeliveryQuery(asking(r.URL, v.Filter.Encode()))
 	if misread != "" {
 		status, v.Error = http.StatusBadRequest, misread
 		c.render(w, status, "webhook.html", v)
 		return
 	}
 	var next string
-	if v.Deliveries, next, err = c.listDeliveries(r.Context(), e.ID, q); err != nil {
+	q.Endpoint = e.ID
+	if v.Deliveries, next, err = c.listDeliveries(r.Context(), q); err != nil {
 		status, _, v.Error = c.webhookFailed(r, err)
 	}
 	if next != "" {

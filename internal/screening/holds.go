@@ -9,7 +9,9 @@ import (
 
 	"codeword/internal/audit"
 	"codeword/internal/fault"
+	"codeword/internal/guard/fraud"
 	"codeword/internal/store"
+	"codeword/internal/tenant"
 )
 
 // Hold is something that is held back, as an operator sees it.
@@ -18,6 +20,31 @@ type Hold struct {
 	Key    string
 	Client string
 	HoldData
+}
+
+// Effect is what a hold brings about.
+type Effect uint8
+
+// The effects of holds.
+const (
+	// Alarms: its client counts as under attack, and nothing is held back by it.
+	Alarms Effect = iota + 1
+	// HoldsBack: sends are held back.
+	HoldsBack
+	// Watches: sends would be held back if the guard might.
+	Watches
+)
+
+// Effect tells what the hold brings about.
+func (h *Hold) Effect() Effect {
+	switch {
+	case h.Scope == fraud.Client.String():
+		return Alarms
+	case h.Mode == tenant.GuardEnforce:
+		return HoldsBack
+	default:
+		return Watches
+	}
 }
 
 // ListHolds lists what is held back at a time on all nodes, the latest first.

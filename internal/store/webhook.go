@@ -45,6 +45,16 @@ func (s DeliveryState) String() string {
 	}
 }
 
+// ParseDeliveryState reads what String writes.
+func ParseDeliveryState(text string) (DeliveryState, bool) {
+	for s := DeliveryPending; s <= DeliveryFailed; s++ {
+		if s.String() == text {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
 // WebhookDelivery is a webhook's way to one endpoint.
 type WebhookDelivery struct {
 	Event    EventID

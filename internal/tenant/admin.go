@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -141,11 +139,7 @@ func mergeSettings(stored, patch []byte) ([]byte, error) {
 // knownNames refuses a name that is no setting. ParseSettings would not see
 // one that is set to null, since the merge removes it.
 func knownNames(changes map[string]any) error {
-	known := map[string]bool{formerRoute: true}
-	for _, f := range reflect.VisibleFields(reflect.TypeFor[Settings]()) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		known[name] = true
-	}
+	known := settingNames()
 	for name := range changes {
 		if !known[name] {
 			return fmt.Errorf("settings: unknown setting %q", name)

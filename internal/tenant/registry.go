@@ -110,7 +110,7 @@ func (r *Registry) Load(ctx context.Context) error {
 		if c == nil || c.Revision != row.Revision {
 			if c, err = Parse(row); err != nil {
 				if was := old.refused[row.ID]; was == nil || was.Revision != row.Revision {
-					r.log.ErrorContext(ctx, "client has settings that cannot be read and is refused", "client", row.ID, "error", err)
+					r.log.ErrorContext(ctx, "client has settings that cannot be read and is refused", "client", row.ID, "wrong", wrongSettings(err))
 				}
 				next.refused[row.ID] = &Client{ID: row.ID, Name: row.Name, Live: row.Live, Revision: row.Revision, Unread: true}
 				continue

@@ -387,3 +387,38 @@ func TestFreshnessAndUse(t *testing.T) {
 		}
 	})
 }
+
+// TestUnreadableSettingsInTheLog: the log names the settings that are wrong, and nothing
+// of what they hold.
+func TestUnreadableSettingsInTheLog(t *testing.T) {
+	const number = "12065550199"
+	for _, tc := range []struct{ settings, want string }{
+		{`{"fromTheFuture":"` + number + `"}`, "[fromTheFuture]"},
+		{`{"safeNumbers":["+` + number + `0"]}`, "[safeNumbers]"},
+		{`{"safeNumbers":"+` + number + `"}`, "[safeNumbers]"},
+		{`{"safeNumbers":["x:` + number + `"],"codeLength":99,"routes":["` + number + `!"]}`, "[codeLength routes safeNumbers]"},
+		{`{"safeNumbers":[],"safeNumbers":["` + number + `"]}`, "[safeNumbers]"},
+		{`{"safeAddresses":["` + number + `"]}`, "[safeAddresses]"},
+		{`{"+` + number + `":1}`, "[settings]"},
+		{`"` + number + `"`, "[settings]"},
+		{`{"brand":"` + number + `\n","codeLength":1}`, "[brand codeLength]"},
+		{`{"templates":{"+` + number + `":"x"}}`, "[templates]"},
+		{`{"templates":{"en":"` + number + `"}}`, "[templates]"},
+		{`{"botProof":{"provider":"` + number + `","secretName":"x"}}`, "[botProof]"},
+		{`{"lineLookup":"` + number + `"}`, "[lineLookup]"},
+		{`{"allowedRegions":["` + number + `"]}`, "[allowedRegions]"},
+		{`{"trustedIssuers":[{"issuer":"` + number + `","audience":"a"}]}`, "[trustedIssuers]"},
+		{`{"route":"` + number + `"}`, "[route]"},
+		{`{"codeLifetime":"` + number + `"}`, "[codeLifetime]"},
+	} {
+		b := newBed(t)
+		if err := b.store.CreateClient(t.Context(), store.Client{ID: "client-x", CreatedAt: t0, Revision: 1, Settings: []byte(tc.settings)}); err != nil {
+			t.Fatal(err)
+		}
+		b.load()
+		log := b.log.String()
+		if !strings.Contains(log, "wrong="+tc.want) && !strings.Contains(log, `wrong="`+tc.want+`"`) || strings.Contains(log, number) {
+			t.Errorf("%s: want %s:\n%s", tc.settings, tc.want, log)
+		}
+	}
+}

@@ -95,6 +95,10 @@ func Screens() []Screen {
 	}
 }
 
+// Between is a screen between the small and the large ones: no page is wider than it.
+// What else has to be good does not depend on it.
+func Between() Screen { return Screen{"between", 768, 1024, false} }
+
 // Tab is a page on a screen, with cookies and storage of its own.
 type Tab struct {
 	tb         testing.TB
@@ -347,7 +351,7 @@ func (t *Tab) disableScript(disabled bool) {
 }
 
 // Examine holds the page in its present state against what all states have to be:
-// free of serious findings of axe, not wider than the screen, and without errors.
+// free of serious findings of axe, not wider than the screens, and without errors.
 // With CODEWORD_SCREENSHOTS it takes a picture.
 func (t *Tab) Examine(state string) {
 	t.tb.Helper()
@@ -355,10 +359,28 @@ func (t *Tab) Examine(state string) {
 	for _, f := range t.Axe() {
 		t.tb.Errorf("%s, %s: axe: %s", t.screen.Name, state, f)
 	}
-	if wide := Eval[int64](t, "document.documentElement.scrollWidth"); wide > t.screen.Width {
-		t.tb.Errorf("%s, %s: the page is %d px wide", t.screen.Name, state, wide)
+	for _, wide := range t.TooWide() {
+		t.tb.Errorf("%s: %s", state, wide)
 	}
 	t.report()
+}
+
+// TooWide returns on which screens the page is wider than they are: the tab's, and from a
+// large one also Between.
+func (t *Tab) TooWide() (found []string) {
+	t.tb.Helper()
+	look := func(s Screen) {
+		if wide := Eval[int64](t, "document.documentElement.scrollWidth"); wide > s.Width {
+			found = append(found, fmt.Sprintf("%s: the page is %d px wide", s.Name, wide))
+		}
+	}
+	look(t.screen)
+	if between := Between(); t.screen.Width > between.Width && !t.screen.Dark {
+		t.Do(chromedp.EmulateViewport(between.Width, between.Height))
+		look(between)
+		t.Do(chromedp.EmulateViewport(t.screen.Width, t.screen.Height))
+	}
+	return found
 }
 
 // Axe runs axe-core, which scripts/peers.sh installs, and returns what it finds

@@ -41,6 +41,33 @@ func TestTheKitRunsAxe(t *testing.T) {
 	}
 }
 
+// TestTheKitSeesWhatIsTooWide: the small, the large and what lies between.
+func TestTheKitSeesWhatIsTooWide(t *testing.T) {
+	b, screens := browser.Start(t), browser.Screens()
+	for _, tc := range []struct {
+		screen browser.Screen
+		page   string
+		want   string
+	}{
+		{screens[0], `<canvas width="300"></canvas>`, ""},
+		{screens[0], `<canvas width="400"></canvas>`, "small-light"},
+		{screens[2], `<canvas width="400"></canvas>`, ""},
+		{screens[2], `<canvas width="900"></canvas>`, "between"},
+		{screens[2], `<canvas width="1400"></canvas>`, "large-light, between"},
+	} {
+		tab := b.Open(t, tc.screen)
+		tab.Visit(pageServer(t, tc.page))
+		var on []string
+		for _, found := range tab.TooWide() {
+			screen, _, _ := strings.Cut(found, ":")
+			on = append(on, screen)
+		}
+		if got := strings.Join(on, ", "); got != tc.want {
+			t.Errorf("%s on %s: too wide on %q, want %q", tc.page, tc.screen.Name, got, tc.want)
+		}
+	}
+}
+
 func pageServer(t *testing.T, body string) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

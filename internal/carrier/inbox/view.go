@@ -77,7 +77,9 @@ type Page struct {
 // its JSON and nowhere else: printed or logged, it shows its id.
 type Entry struct {
 	ID string `json:"id"`
-	To string `json:"to"`
+	// Client is whose message it is.
+	Client string `json:"-"`
+	To     string `json:"to"`
 	// From is the client's brand.
 	From       string    `json:"from"`
 	Text       string    `json:"text"`
@@ -191,6 +193,7 @@ func (v *View) entry(m store.Message, c *tenant.Client) (Entry, bool) {
 	}
 	e := Entry{
 		ID:         m.ID.String(),
+		Client:     c.ID,
 		To:         Unavailable,
 		From:       c.Settings.Brand,
 		Text:       Unavailable,
