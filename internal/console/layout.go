@@ -151,7 +151,7 @@ func (c *Console) problemOf(w http.ResponseWriter, r *http.Request, section, tit
 // functions are what templates may call.
 var functions = template.FuncMap{
 	"show": show, "showBlock": showBlock, "iso": iso, "utc": utc, "dollars": dollars, "percent": percent,
-	"verdict": word(verdicts), "status": word(statuses), "reason": word(failures), "breaker": word(breakers),
+	"verdict": word(verdicts), "status": word(statuses), "challenge": word(challenges), "reason": word(failures), "breaker": word(breakers),
 	"keyState": word(keyStates), "guardReason": guardReason, "scope": word(scopes), "mode": word(modes), "span": span, "number": number, "seconds": seconds, "join": strings.Join,
 	"hookReason": word(hookReasons), "hookStates": func() []string { return []string{"pending", "delivered", "failed"} },
 }

@@ -246,6 +246,7 @@ func (w *whole) fill(client string, n int, text string) {
 		}},
 		Receipts: []console.ReceiptView{{Route: text, CarrierRef: text, Status: "delivered", Error: text, ReceiveTime: api.NewTime(at(7)), CarrierTime: api.NewTime(at(6))}},
 	}
+	w.messages.detail.Challenge = &console.ChallengeView{State: console.ChallengeExhausted, Attempts: new(5), MaxAttempts: 5}
 	w.queue = store.QueueStats{Depth: n, Oldest: at(1)}
 	w.hooks.fill(w.t, w.memory, client, n, text)
 	w.guard.spent = spend.State{Hour: 1_500_000, Day: 2_500_000}
