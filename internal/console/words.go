@@ -50,6 +50,13 @@ var challenges = map[string]string{
 	ChallengeUnavailable: "that cannot be read now",
 }
 
+// lanes are the kinds of callers whose limits are apart.
+var lanes = map[string]string{
+	"open":  "callers of whom nothing is known",
+	"bound": "callers with a session",
+	"known": "the owner of the phone",
+}
+
 // handedOver are what came of handing a message to a carrier.
 var handedOver = map[string]string{
 	"queued":    "The carrier did not take it, but another may.",
