@@ -80,7 +80,7 @@ func (n *node) wireAdmin() error {
 		Token:    console.Token(n.cfg.AdminToken),
 		Login:    logins,
 		Inbox:    inboxView{view},
-		Messages: &messageLog{store: n.store, clients: n.clients, otp: n.otp, audit: n.audit},
+		Messages: &messageLog{store: n.store, phones: n.store, clients: n.clients, otp: n.otp, audit: n.audit, now: n.cfg.Now},
 		Events:   n.store,
 		Rollups:  n.store,
 		Phones: &phoneKeeper{

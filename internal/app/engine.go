@@ -38,7 +38,12 @@ type engine interface {
 
 // phoneStore is the store's part of what the owner of a number may ask for.
 type phoneStore interface {
+	phoneReader
 	ErasePhone(ctx context.Context, in store.Erase) (store.Erased, error)
+}
+
+// phoneReader tells what is kept of a phone.
+type phoneReader interface {
 	PhoneRecord(ctx context.Context, in store.PhoneQuery) (store.PhoneRecord, error)
 }
 

@@ -20,9 +20,11 @@ import (
 // numbers are kept.
 type messageLog struct {
 	store   messageStore
+	phones  phoneReader
 	clients *tenant.Registry
 	otp     *otp.Service
 	audit   *audit.Trail
+	now     func() time.Time
 }
 
 // eventReveal is the kind of the entry of somebody who looked at a whole number.
@@ -69,7 +71,7 @@ func (l *messageLog) List(ctx context.Context, q console.MessageQuery) (console.
 	}
 	if q.To != "" {
 		var err error
-		if query.Phones, err = l.phones(clients, q.To); err != nil {
+		if query.Phones, err = l.phoneIDs(clients, q.To); err != nil {
 			return console.MessagePage{}, err
 		}
 	}
@@ -84,9 +86,9 @@ func (l *messageLog) List(ctx context.Context, q console.MessageQuery) (console.
 	return page, nil
 }
 
-// phones lists the ids that a number, or a phone's id as a client knows it, can have
+// phoneIDs lists the ids that a number, or a phone's id as a client knows it, can have
 // within the clients; never nil, which would list all.
-func (l *messageLog) phones(clients []*tenant.Client, to string) ([]store.PhoneID, error) {
+func (l *messageLog) phoneIDs(clients []*tenant.Client, to string) ([]store.PhoneID, error) {
 	out := []store.PhoneID{}
 	if strings.HasPrefix(to, "phone-number-") {
 		for _, c := range clients {
@@ -116,6 +118,13 @@ func (l *messageLog) Find(ctx context.Context, id store.MessageID) (console.Mess
 	if err != nil {
 		return console.MessageDetail{}, err
 	}
+	out := l.detail(&found)
+	out.Challenge = l.challenge(ctx, &found.Message)
+	return out, nil
+}
+
+// detail is a message with its history.
+func (l *messageLog) detail(found *store.MessageDetail) console.MessageDetail {
 	out := console.MessageDetail{
 		MessageView: l.view(&found.Message),
 		Dispatches:  make([]console.DispatchView, len(found.Dispatches)),
@@ -133,7 +142,7 @@ func (l *messageLog) Find(ctx context.Context, id store.MessageID) (console.Mess
 			CarrierTime: optionalTime(r.At), ReceiveTime: api.NewTime(r.ReceivedAt),
 		}
 	}
-	return out, nil
+	return out
 }
 
 // view is a message without what operators need not see. A number whose key was

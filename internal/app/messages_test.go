@@ -67,7 +67,9 @@ func newLogBed(t *testing.T) *logBed {
 		t.Fatal(err)
 	}
 	service = otp.New(otp.Config{Store: st, Keys: ring, Sessions: sessions, Lines: lookup.New(lookup.Config{Table: new(lookup.Lines)}), Now: now, Queued: func() {}})
-	b.messageLog = &messageLog{store: st, clients: registry, otp: service, audit: &audit.Trail{Store: st, Now: now}}
+	b.messageLog = &messageLog{
+		store: st, phones: st, clients: registry, otp: service, audit: &audit.Trail{Store: st, Now: now}, now: now,
+	}
 	b.intake, err = inbound.New(inbound.Config{Receipts: st, Mark: service.MarkKnown, Clients: registry.All, Now: now})
 	if err != nil {
 		t.Fatal(err)

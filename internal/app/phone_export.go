@@ -150,14 +150,14 @@ func (k *phoneKeeper) exportMessages(ctx context.Context, s *subject, out *conso
 			return err
 		}
 		for i := range page.Messages {
-			detail, err := log.Find(ctx, page.Messages[i].ID)
+			found, err := k.store.Message(ctx, page.Messages[i].ID)
 			if fault.Is(err, fault.NotFound) {
 				continue // its retention has ended meanwhile
 			}
 			if err != nil {
 				return err
 			}
-			out.Messages = append(out.Messages, detail)
+			out.Messages = append(out.Messages, log.detail(&found))
 		}
 		if page.Next == (store.MessageID{}) {
 			return nil

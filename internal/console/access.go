@@ -19,6 +19,9 @@ var needs = map[string]login.Role{
 	"GET " + sectionMessages:                       login.Viewer,
 	"GET /messages/{id}":                           login.Viewer,
 	"POST /messages/{id}/reveal":                   login.Operator,
+	"GET " + sectionPhones:                         login.Operator, // who may try numbers finds masked ones
+	"POST " + sectionPhones:                        login.Operator,
+	"POST /phones/erase":                           login.Admin,
 	"GET " + sectionInbox:                          login.Operator, // codes can be read there
 	"GET " + sectionRoutes:                         login.Viewer,
 	"POST /routes/{name}/test-send":                login.Operator,
@@ -79,6 +82,7 @@ var needs = map[string]login.Role{
 	"GET /admin/v1/live":                           login.Viewer,
 	"GET /admin/v1/keys":                           login.Viewer,
 	"POST /admin/v1/keys/rotate":                   login.Admin,
+	"POST /admin/v1/phones/find":                   login.Operator,
 	"DELETE /admin/v1/phones/{phoneId}":            login.Admin,
 	"GET /admin/v1/phones/{phoneId}/export":        login.Admin,
 	"GET /metrics":                                 login.Viewer,

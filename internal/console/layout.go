@@ -18,6 +18,7 @@ import (
 const (
 	sectionOverview = "/"
 	sectionMessages = "/messages"
+	sectionPhones   = "/phones"
 	sectionInbox    = "/inbox"
 	sectionRoutes   = "/routes"
 	sectionGuard    = "/guard"
@@ -74,6 +75,7 @@ func (c *Console) frame(r *http.Request, section, title string, crumbs ...link) 
 	}{
 		{link{sectionOverview, "Overview"}, true},
 		{link{sectionMessages, "Messages"}, c.cfg.Messages != nil},
+		{link{sectionPhones, "Phones"}, c.cfg.Phones != nil},
 		{link{sectionInbox, "Inbox"}, true},
 		{link{sectionRoutes, "Routes"}, c.cfg.Routes != nil},
 		{link{sectionGuard, "Guard"}, c.cfg.Guard != nil},
@@ -151,7 +153,7 @@ func (c *Console) problemOf(w http.ResponseWriter, r *http.Request, section, tit
 // functions are what templates may call.
 var functions = template.FuncMap{
 	"show": show, "showBlock": showBlock, "iso": iso, "utc": utc, "dollars": dollars, "percent": percent,
-	"verdict": word(verdicts), "status": word(statuses), "reason": word(failures), "breaker": word(breakers),
+	"verdict": word(verdicts), "status": word(statuses), "challenge": word(challenges), "lane": word(lanes), "reason": word(failures), "breaker": word(breakers),
 	"keyState": word(keyStates), "guardReason": guardReason, "scope": word(scopes), "mode": word(modes), "span": span, "number": number, "seconds": seconds, "join": strings.Join,
 	"hookReason": word(hookReasons), "hookStates": func() []string { return []string{"pending", "delivered", "failed"} },
 }

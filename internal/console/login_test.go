@@ -32,7 +32,6 @@ func newSSO(t *testing.T, change func(*console.Config)) *sso {
 	w := newWhole(t)
 	s := &sso{whole: w, issuer: logintest.Start(t, w.cfg.Now)}
 	s.cfg = w.made
-	s.cfg.Phones = &fakePhones{}
 	s.cfg.Login = login.Config{
 		Audit: &audit.Trail{Store: w.memory, Now: w.cfg.Now},
 		Provider: login.Settings{

@@ -74,8 +74,35 @@ type MessageView struct {
 type MessageDetail struct {
 	MessageView
 
+	// Challenge is what is known of the code that it brought; nil where nobody asked.
+	Challenge  *ChallengeView `json:"challenge,omitempty"`
 	Dispatches []DispatchView `json:"dispatches"`
 	Receipts   []ReceiptView  `json:"receipts"`
+}
+
+// The states of a challenge.
+const (
+	// ChallengeOpen: its code is accepted.
+	ChallengeOpen = "open"
+	// ChallengeUsed: the right code came back.
+	ChallengeUsed = "used"
+	// ChallengeExhausted: as many wrong codes came back as it takes.
+	ChallengeExhausted = "exhausted"
+	// ChallengeExpired: its time ran out.
+	ChallengeExpired = "expired"
+	// ChallengeUnknown: nothing is kept of it any more; another may have taken its place.
+	ChallengeUnknown = "unknown"
+	// ChallengeUnavailable: it cannot be read now.
+	ChallengeUnavailable = "unavailable"
+)
+
+// ChallengeView is what is known of a challenge, the chance to enter a code.
+type ChallengeView struct {
+	State string `json:"state"`
+	// Attempts is how many wrong codes came back; nil when that is not known any more.
+	Attempts *int `json:"attempts,omitempty"`
+	// MaxAttempts is how many its client allows now; 0 when its settings cannot be read.
+	MaxAttempts int `json:"maxAttempts,omitempty"`
 }
 
 // DispatchView is one handing-over to a route.

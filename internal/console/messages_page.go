@@ -121,6 +121,8 @@ type messageView struct {
 	Price   int64
 	// Number is the whole number, when it was just revealed.
 	Number string
+	// Phones: the message's phone can be looked up.
+	Phones bool
 }
 
 // messagePage is GET /messages/{id}.
@@ -146,6 +148,7 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, number str
 	v := messageView{
 		frame:         c.frame(r, sectionMessages, "Message "+detail.ID, link{sectionMessages, "Messages"}),
 		MessageDetail: detail, Number: number, Moments: life(&detail, c.cfg.Now()),
+		Phones: c.cfg.Phones != nil && detail.PhoneID != "",
 	}
 	for i := range detail.Dispatches {
 		if d := &detail.Dispatches[i]; charged(d) {

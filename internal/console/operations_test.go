@@ -99,6 +99,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 				t.Errorf("HEAD %s: %d %q", path, head.status, head.body)
 			}
 		}
+		if got := w.send("POST", "/admin/v1/phones/find", `{"phone": "+16502180000"}`); got.status != 200 {
+			t.Errorf("find: %d %s", got.status, got.body)
+		}
 		if got := w.send("DELETE", "/admin/v1/phones/p?client=c", ""); got.status != 200 {
 			t.Errorf("erase: %d %s", got.status, got.body)
 		}

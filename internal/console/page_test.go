@@ -152,6 +152,7 @@ type whole struct {
 	rollups  *fakeRollups
 	hooks    *hookStore
 	tests    *fakeTests
+	phones   *fakePhones
 	routes   []console.RouteView
 	queue    store.QueueStats
 	clients  *tenant.Registry
@@ -165,7 +166,7 @@ func newWhole(t *testing.T) *whole {
 	t.Helper()
 	w := &whole{
 		fixture: newFixture(t), memory: &memory{}, messages: &fakeMessages{}, guard: &fakeGuard{}, keys: &fakeKeys{},
-		hooks: newHookStore(t), rollups: &fakeRollups{},
+		hooks: newHookStore(t), rollups: &fakeRollups{}, phones: &fakePhones{},
 		tests: &fakeTests{out: console.TestOutcome{Route: "main", PhoneMask: "0000", Status: "sent"}},
 	}
 	ring, err := keyring.Generate()
@@ -179,7 +180,7 @@ func newWhole(t *testing.T) *whole {
 	cfg := w.cfg
 	cfg.Messages, cfg.Events, cfg.Guard, cfg.Clients, cfg.Keys = w.messages, w.memory, w.guard, w.clients, w.keys
 	cfg.MasterKeys, cfg.Webhooks = ring.List, w.hooks.registry(w.memory, ring, w.cfg.Now)
-	cfg.Phones, cfg.TestSends = &fakePhones{}, w.tests
+	cfg.Phones, cfg.TestSends = w.phones, w.tests
 	cfg.Rollups = w.rollups
 	cfg.Routes = func() []console.RouteView { return w.routes }
 	cfg.Queue = func(context.Context) (store.QueueStats, error) { return w.queue, w.memory.err }
@@ -215,13 +216,13 @@ func (w *whole) post(path string, form url.Values) answer {
 
 func (w *whole) fail(err error) {
 	w.memory.err, w.messages.err, w.guard.err, w.keys.err, w.inbox.err, w.hooks.err = err, err, err, err, err, err
-	w.rollups.err = err
+	w.rollups.err, w.phones.err = err, err
 }
 
 // pages are all pages of a client and a message.
 func pages(client string) []string {
 	return []string{
-		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/?client=test", "/?client=all&range=7d", "/messages", "/messages/" + messageID.String(), "/inbox", "/routes", "/guard", "/clients", "/clients/new",
+		"/", "/?range=7d", "/?range=30d&client=" + client, "/?range=90d&route=main", "/?areaCode=212", "/?client=test", "/?client=all&range=7d", "/messages", "/messages/" + messageID.String(), "/phones", "/inbox", "/routes", "/guard", "/clients", "/clients/new",
 		"/clients/" + client, "/webhooks", "/webhooks?client=" + client, "/webhooks/new", "/keys", "/audit", "/audit?client=" + client + "&kind=client.",
 	}
 }
@@ -246,10 +247,12 @@ func (w *whole) fill(client string, n int, text string) {
 		}},
 		Receipts: []console.ReceiptView{{Route: text, CarrierRef: text, Status: "delivered", Error: text, ReceiveTime: api.NewTime(at(7)), CarrierTime: api.NewTime(at(6))}},
 	}
+	w.messages.detail.Challenge = &console.ChallengeView{State: console.ChallengeExhausted, Attempts: new(5), MaxAttempts: 5}
 	w.queue = store.QueueStats{Depth: n, Oldest: at(1)}
 	w.hooks.fill(w.t, w.memory, client, n, text)
 	w.guard.spent = spend.State{Hour: 1_500_000, Day: 2_500_000}
 	w.messages.page = console.MessagePage{Next: messageID}
+	w.phones.fill(client, n, text, m)
 	for i := range n {
 		w.messages.page.Messages = append(w.messages.page.Messages, m)
 		w.inbox.entries = append(w.inbox.entries, entry(fmt.Sprint("entry-", i), text))
@@ -305,7 +308,7 @@ func TestPagesInEveryState(t *testing.T) {
 			for _, path := range append(append(pages(id), "/clients/client-broken"), w.hooks.pages()...) {
 				got := w.get(path)
 				want := c.want
-				if path == "/clients/new" || path == "/webhooks/new" || path == "/routes" {
+				if path == "/clients/new" || path == "/webhooks/new" || path == "/routes" || path == "/phones" {
 					want = 200
 				} else if path == "/clients/client-broken" && c.n < 0 && c.err == nil {
 					want = 404
@@ -318,6 +321,11 @@ func TestPagesInEveryState(t *testing.T) {
 				}
 				w.checkPage(path, got, c.err == nil && c.n < 2)
 			}
+			got := w.post("/phones", url.Values{"phone": {"+16502187777"}, "client": {c.text}})
+			if got.status != c.want || strings.Contains(got.body, "6502187777") {
+				t.Errorf("a phone: %d, want %d: %s", got.status, c.want, got.body)
+			}
+			w.checkPage("/phones", got, c.err == nil && c.n < 2)
 		})
 	}
 }

@@ -9,9 +9,13 @@ import (
 	"codeword/api"
 )
 
-// Phones does what the owner of a number may ask for. A phone is named by the id that
-// its client knows.
+// Phones does what the owner of a number may ask for, and tells who asks for him what
+// happened. A phone is named by the id that its client knows.
 type Phones interface {
+	// Find tells what each client knows of a phone, or that one alone if it is named. The
+	// phone is a number in E.164 or an id; fault.InvalidPhone for neither. Who looked is
+	// recorded, and nothing told when that fails.
+	Find(ctx context.Context, actor, client, phone string) ([]PhoneView, error)
 	// Erase erases what is kept of it, and records that for the actor. It may be repeated,
 	// and be called for a phone that nothing is known of.
 	Erase(ctx context.Context, actor, client, phone string) (PhoneErased, error)
@@ -195,6 +199,9 @@ func (c *Console) handlePhones(mux *http.ServeMux) {
 	if c.cfg.Phones == nil {
 		return
 	}
+	c.pageAt(mux, sectionPhones, c.phonesPage, c.findPhoneForm)
+	c.pageAt(mux, "/phones/erase", nil, c.erasePhoneForm)
+	c.jsonAt(mux, "/admin/v1/phones/find", nil, c.findPhoneJSON)
 	c.at(mux, "/admin/v1/phones/{phoneId}", asJSON, handlers{http.MethodDelete: c.phoneErase})
 	c.at(mux, "/admin/v1/phones/{phoneId}/export", asJSON, handlers{http.MethodGet: c.phoneExport})
 }

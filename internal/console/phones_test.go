@@ -15,7 +15,16 @@ import (
 
 type fakePhones struct {
 	err   error
+	found []console.PhoneView
 	asked []string
+}
+
+func (f *fakePhones) Find(_ context.Context, actor, client, phone string) ([]console.PhoneView, error) {
+	f.asked = append(f.asked, "find "+actor+" "+client+" "+phone)
+	if f.err != nil {
+		return nil, f.err
+	}
+	return append([]console.PhoneView{}, f.found...), nil
 }
 
 func (f *fakePhones) Erase(_ context.Context, actor, client, phone string) (console.PhoneErased, error) {

@@ -40,6 +40,23 @@ var statuses = map[string]string{
 	"unknown":   "nobody knows whether a carrier took it",
 }
 
+// challenges are what became of the code of a message.
+var challenges = map[string]string{
+	ChallengeOpen:        "it is accepted",
+	ChallengeUsed:        "the right code came back",
+	ChallengeExhausted:   "too many wrong codes came back, so that it is not accepted any more",
+	ChallengeExpired:     "its time ran out, and the right code had not come back",
+	ChallengeUnknown:     "what became of it is not known any more",
+	ChallengeUnavailable: "that cannot be read now",
+}
+
+// lanes are the kinds of callers whose limits are apart.
+var lanes = map[string]string{
+	"open":  "callers of whom nothing is known",
+	"bound": "callers with a session",
+	"known": "the owner of the phone",
+}
+
 // handedOver are what came of handing a message to a carrier.
 var handedOver = map[string]string{
 	"queued":    "The carrier did not take it, but another may.",

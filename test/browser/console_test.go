@@ -14,7 +14,8 @@ import (
 )
 
 // TestConsole takes an operator's ways through the console on each screen, with and
-// without script: log in, find a message and follow it, release a hold, rotate a secret.
+// without script: log in, find a message and follow it, look a phone up and erase it, release a hold,
+// rotate a secret.
 func TestConsole(t *testing.T) {
 	b, m := browser.Start(t), openMall(t)
 	screens := browser.Screens()
@@ -33,6 +34,7 @@ func TestConsole(t *testing.T) {
 			}
 			logIn(tab, m.Server)
 			followMessage(t, tab, m.Server, shop)
+			findPhone(t, tab, m.Server, shop)
 			releaseHold(t, tab, m.Server, shop)
 			rotateSecret(t, tab, m.Server, shop)
 			everyPage(t, tab, m.Server)
@@ -80,6 +82,40 @@ func followMessage(t *testing.T, tab *browser.Tab, s *testserver.Server, shop sh
 	tab.ClickOn(`form[action$="/reveal"] button`)
 	tab.Await(fmt.Sprintf(`document.getElementById("number")?.innerText.includes(%q)`, shop.number))
 	tab.Examine("console-7-revealed")
+}
+
+func findPhone(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {
+	t.Helper()
+	tab.MayFail("/phones") // what is refused is a 400
+	tab.Visit(s.AdminURL + "/phones")
+	tab.Examine("console-phones-1")
+	tab.Click("phone")
+	tab.Press("12" + kb.Enter)
+	tab.Await(`document.querySelector("[role=alert]")`)
+	tab.Examine("console-phones-2-wrong")
+	tab.Click("phone")
+	tab.Press("+12125550100" + kb.Enter)
+	tab.Await(`document.querySelector(".empty")`)
+	tab.Examine("console-phones-3-none")
+	tab.Click("phone")
+	tab.Press(shop.number + kb.Enter)
+	tab.Await(`document.getElementById("found-0")`)
+	if browser.Eval[bool](tab, fmt.Sprintf("(document.documentElement.outerHTML + location.href).includes(%q)", shop.number[1:])) {
+		t.Error("the page or its address tells the number")
+	}
+	tab.Examine("console-phones-4-found")
+	tab.ClickOn(`details.confirm summary`)
+	ending := shop.number[len(shop.number)-4:]
+	for _, typed := range []string{"0000", ending} {
+		tab.Click("confirm-0")
+		tab.Press(typed + kb.Enter)
+		if typed != ending {
+			tab.Await(`document.getElementById("confirm-0-wrong")`)
+			tab.Examine("console-phones-5-wrong-ending")
+		}
+	}
+	tab.Await(`document.getElementById("erased")`)
+	tab.Examine("console-phones-6-erased")
 }
 
 func releaseHold(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {

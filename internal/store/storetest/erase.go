@@ -27,6 +27,7 @@ func eraseChecks() []check {
 		{name: "a record tells all that is kept", run: recordTells, alone: true},
 		{name: "a record of the row alone", run: recordRow},
 		{name: "a number that is not known has no record", run: recordUnknown},
+		{name: "a record tells a message's challenge", run: recordChallenge},
 	}
 }
 
@@ -358,4 +359,34 @@ func recordUnknown(t *testing.T, s *suite) {
 	if r := s.recordOf(t, at(0), random(), random()); r.Known || r.Sealed != nil {
 		t.Errorf("nobody's record is %+v", r)
 	}
+}
+
+// recordChallenge: a message's challenge is found by the id that the message names, with
+// its attempts, until it is used or replaced; one that has ended by the time before its end,
+// while it is kept.
+func recordChallenge(t *testing.T, s *suite) {
+	phone := store.PhoneID(random())
+	told := func(now time.Time, want *store.Challenge) {
+		t.Helper()
+		r, err := s.PhoneRecord(t.Context(), store.PhoneQuery{Now: now, Client: s.client, Phones: []store.PhoneID{phone}, RowOnly: true})
+		ok(t, "PhoneRecord", err)
+		if want == nil && len(r.Challenges) != 0 || want != nil && (len(r.Challenges) != 1 || !reflect.DeepEqual(r.Challenges[0], *want)) {
+			t.Errorf("at +%v it tells %+v, want %+v", now.Sub(at(0)), r.Challenges, want)
+		}
+	}
+	first := s.send(t, phone, at(0))
+	told(at(0), &first)
+	s.miss(t, phone, at(time.Second), maxAttempts)
+	first.Attempts = maxAttempts
+	told(at(time.Minute), &first)
+	second := s.send(t, phone, at(2*time.Minute)) // takes the place of the first
+	if log := s.sent(t, phone); len(log) != 2 || log[0].Challenge != second.ID || log[1].Challenge != first.ID {
+		t.Errorf("the messages name other challenges: %+v", log)
+	}
+	told(at(2*time.Minute), &second)
+	end := second.ExpiresAt
+	told(end, nil)
+	told(end.Add(-time.Microsecond), &second)
+	s.pass(t, s.guess(phone, end.Add(-time.Second), second.ID))
+	told(end.Add(-time.Second), nil)
 }
