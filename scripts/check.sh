@@ -3,7 +3,7 @@
 #
 # All steps run, so that one run tells all that is wrong; the last line sums up.
 # Together they get TEST_LIMIT seconds, without what a fresh machine has to fetch and
-# compile once: two idle cores take 13 minutes. The fuzz targets run when CI is set;
+# compile once: two idle cores take 10 minutes. The fuzz targets run when CI is set;
 # their seeds run as tests always.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
