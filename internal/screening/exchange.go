@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,8 +35,12 @@ const (
 	// as there.
 	greetEvery = 5 * time.Second
 	nodeLife   = 30 * time.Second
-	// overlap is how far back notes are read again: so much may clocks differ.
-	overlap = 2 * time.Minute
+	// overlap is how far back notes are read again: so much may clocks differ. Holds may
+	// be ten thousands under attack: each second those of shortOverlap are read again, and
+	// the others only every overlapEvery.
+	overlap      = 2 * time.Minute
+	shortOverlap = 5 * time.Second
+	overlapEvery = 15 * time.Second
 	// pastEvery is how often the history is saved, pastLife how long it is kept.
 	pastEvery = 5 * time.Minute
 	pastLife  = 60 * 24 * time.Hour
@@ -53,7 +58,11 @@ type exchange struct {
 	greeted     time.Time
 	greetedPage uint64
 	// seen is how far the pages of each other node were merged.
-	seen    map[string]mark
+	seen map[string]mark
+	// holds are digests of those that were read, by key, as long as they are read again;
+	// whole is when they all were.
+	holds   map[string]uint64
+	whole   time.Time
 	since   time.Time
 	saved   time.Time
 	failing bool
@@ -65,7 +74,9 @@ type mark struct {
 	at   time.Time
 }
 
-func newExchange() exchange { return exchange{seen: make(map[string]mark)} }
+func newExchange() exchange {
+	return exchange{seen: make(map[string]mark), holds: make(map[string]uint64)}
+}
 
 // Load takes over what was known before a restart, and what the others know. It is
 // called before the first send.
@@ -228,6 +239,9 @@ func (s *Screen) learn(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
+	if now.Sub(s.exchange.whole) < overlapEvery && !now.Before(s.exchange.whole) {
+		since = s.exchange.since.Add(-shortOverlap)
+	}
 	if err := s.readHolds(ctx, now, since); err != nil {
 		return err
 	}
@@ -315,29 +329,45 @@ func (s *Screen) readSpend(ctx context.Context, now, since time.Time) error {
 	return nil
 }
 
+// readHolds takes over the holds and releases of a time that it has not read yet.
 func (s *Screen) readHolds(ctx context.Context, now, since time.Time) error {
 	notes, err := s.cfg.Notes.Notes(ctx, now, topicHolds, since)
 	if err != nil {
 		return err
 	}
+	x := &s.exchange
+	before := x.holds
+	if !since.After(x.since.Add(-overlap)) { // whatever is not in it is not read again
+		x.holds, x.whole = make(map[string]uint64, len(notes)), now
+	}
 	for i := range notes {
-		client, _, _ := strings.Cut(notes[i].Key, "/")
-		var h HoldData
-		if err := json.Unmarshal(notes[i].Body, &h); err != nil {
-			s.cfg.Log.WarnContext(ctx, "fraud guard: a hold cannot be read", "key", notes[i].Key, "error", err)
-			continue
+		n := &notes[i]
+		digest := maphash.Bytes(holdSeed, n.Body)
+		known, ok := before[n.Key]
+		x.holds[n.Key] = digest
+		if !ok || known != digest {
+			s.takeHold(ctx, n)
 		}
-		d := h.Decision(client)
-		if d.Key.Scope == 0 {
-			continue // of a newer version
-		}
-		if h.Released {
-			s.guard.Release(client, d.Key, h.At)
-			continue
-		}
-		s.guard.Hold(d)
 	}
 	return nil
+}
+
+var holdSeed = maphash.MakeSeed()
+
+// takeHold takes over a hold, or its release, of any node.
+func (s *Screen) takeHold(ctx context.Context, n *store.Note) {
+	h, ok := holdOf(n)
+	if !ok {
+		s.cfg.Log.WarnContext(ctx, "fraud guard: a hold cannot be read", "key", n.Key)
+		return
+	}
+	switch d := h.Decision(h.Client); {
+	case d.Key.Scope == 0: // of a newer version
+	case h.Released:
+		s.guard.Release(h.Client, d.Key, h.At)
+	default:
+		s.guard.Hold(d)
+	}
 }
 
 // record keeps the events.

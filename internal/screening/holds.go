@@ -70,7 +70,7 @@ func holdOf(n *store.Note) (Hold, bool) {
 	return h, json.Unmarshal(n.Body, &h.HoldData) == nil
 }
 
-// ReleaseHold ends a hold on all nodes within two seconds, and lets its history of
+// ReleaseHold ends a hold on all nodes within seconds, and lets its history of
 // holds begin anew; fault.NotFound when there is none. It is recorded
 // for the actor, and not done when that fails.
 func ReleaseHold(ctx context.Context, notes Notes, trail *audit.Trail, now time.Time, key, actor string) error {

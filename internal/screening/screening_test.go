@@ -565,7 +565,7 @@ func TestEventsAreDiscreet(t *testing.T) {
 	if err := screening.ReleaseHold(t.Context(), s.shelf, &audit.Trail{Store: s.shelf, Now: func() time.Time { return s.now }}, s.now, holds[0].Key, "cli:test"); err != nil {
 		t.Fatal(err)
 	}
-	s.now = s.now.Add(time.Minute)
+	s.now = s.now.Add(time.Minute + 15*time.Second)
 	s.exchange(n)
 	if v, _ := s.send(n, "+12065550000"); v.ProvenOnly {
 		t.Error("released by a clock that is behind, and still held back")
