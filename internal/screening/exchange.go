@@ -92,7 +92,7 @@ func (s *Screen) Load(ctx context.Context) error {
 		}
 	}
 	s.exchange.saved = now
-	if err := s.readHolds(ctx, now, time.Time{}); err != nil {
+	if err := s.readHolds(ctx, now); err != nil {
 		return err
 	}
 	if err := s.readSpend(ctx, now, time.Time{}); err != nil {
@@ -239,10 +239,7 @@ func (s *Screen) learn(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	if now.Sub(s.exchange.whole) < overlapEvery && !now.Before(s.exchange.whole) {
-		since = s.exchange.since.Add(-shortOverlap)
-	}
-	if err := s.readHolds(ctx, now, since); err != nil {
+	if err := s.readHolds(ctx, now); err != nil {
 		return err
 	}
 	s.exchange.since = now
@@ -329,15 +326,24 @@ func (s *Screen) readSpend(ctx context.Context, now, since time.Time) error {
 	return nil
 }
 
-// readHolds takes over the holds and releases of a time that it has not read yet.
-func (s *Screen) readHolds(ctx context.Context, now, since time.Time) error {
+// readHolds takes over the holds and releases that it has not read yet.
+func (s *Screen) readHolds(ctx context.Context, now time.Time) error {
+	x := &s.exchange
+	var since time.Time // at first all are read
+	whole := now.Before(x.whole) || now.Sub(x.whole) >= overlapEvery
+	switch {
+	case x.since.IsZero():
+	case whole:
+		since = x.since.Add(-overlap)
+	default:
+		since = x.since.Add(-shortOverlap)
+	}
 	notes, err := s.cfg.Notes.Notes(ctx, now, topicHolds, since)
 	if err != nil {
 		return err
 	}
-	x := &s.exchange
 	before := x.holds
-	if !since.After(x.since.Add(-overlap)) { // whatever is not in it is not read again
+	if whole { // whatever is not in it is not read again
 		x.holds, x.whole = make(map[string]uint64, len(notes)), now
 	}
 	for i := range notes {

@@ -144,12 +144,13 @@ func (c *client) judgeKey(g *Guard, k Key, cl *cell, now int64) (Decision, bool)
 		return d, ok
 	}
 	r := cl.recent(slot, g.cfg.slot(time.Unix(now-latestFor, 0)), o)
-	if b.evidence = 0; !b.strict {
-		// Numbers are enumerated faster than codes can be used. Where some were, they
-		// tell more.
-		if b.evidence = math.Inf(1); r.evidence < 0 {
-			return d, false
-		}
+	switch {
+	case b.strict:
+		b.evidence = 0
+	case r.evidence < 0: // codes were used, which tells more
+		return d, false
+	default: // numbers are enumerated faster than codes can be used: by that alone
+		b.evidence = math.Inf(1)
 	}
 	return c.weigh(g, k, cl, now, r, b, p)
 }
