@@ -43,7 +43,7 @@ func (k *phoneKeeper) Find(ctx context.Context, actor, client, name string) ([]c
 	}
 	out, entries := []console.PhoneView{}, []audit.Entry{}
 	for i := range rows {
-		s := &subject{client: &tenant.Client{ID: rows[i].ID, Name: rows[i].Name, Live: rows[i].Live}, number: number}
+		s := &subject{client: bareClient(&rows[i]), number: number}
 		view, err := k.found(ctx, &rows[i], s, name)
 		if err != nil {
 			return nil, err
@@ -89,8 +89,8 @@ func (k *phoneKeeper) found(ctx context.Context, row *store.Client, s *subject, 
 			return nil, fault.Wrap(fault.Internal, "phone id", err)
 		}
 	} else {
-		id := k.otp.ParsePhoneID(s.client, name)
-		if id == (store.PhoneID{}) || k.otp.PhoneID(s.client, id) != name {
+		id, ok := k.named(s.client, name)
+		if !ok {
 			return nil, nil // of another kind of client
 		}
 		s.ids = []store.PhoneID{id}

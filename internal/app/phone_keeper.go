@@ -61,7 +61,12 @@ func anyClient(ctx context.Context, clients *tenant.Registry, id string) (*tenan
 	if err != nil {
 		return nil, err
 	}
-	return &tenant.Client{ID: row.ID, Name: row.Name, Live: row.Live}, nil
+	return bareClient(&row), nil
+}
+
+// bareClient is a stored client as far as ids of its phones need it.
+func bareClient(row *store.Client) *tenant.Client {
+	return &tenant.Client{ID: row.ID, Name: row.Name, Live: row.Live}
 }
 
 // client is anyClient, and refuses with console.ErrNoClient.
@@ -86,8 +91,8 @@ func (k *phoneKeeper) subject(ctx context.Context, client, name string) (out sub
 		}
 		return out, k.complete(&out)
 	}
-	id := k.otp.ParsePhoneID(out.client, name)
-	if id == (store.PhoneID{}) || k.otp.PhoneID(out.client, id) != name {
+	id, ok := k.named(out.client, name)
+	if !ok {
 		return out, console.ErrNoPhone
 	}
 	out.ids = []store.PhoneID{id}
@@ -99,6 +104,12 @@ func (k *phoneKeeper) subject(ctx context.Context, client, name string) (out sub
 		return out, fault.Wrap(fault.Internal, "the number cannot be opened", err)
 	}
 	return out, k.complete(&out)
+}
+
+// named reads the id of a client's phone; false for one that none of its can have.
+func (k *phoneKeeper) named(c *tenant.Client, name string) (id store.PhoneID, ok bool) {
+	id = k.otp.ParsePhoneID(c, name)
+	return id, id != (store.PhoneID{}) && k.otp.PhoneID(c, id) == name
 }
 
 // complete fills in what follows from the number.

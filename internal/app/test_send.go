@@ -138,7 +138,7 @@ func (s *testSends) optedOut(ctx context.Context, n phone.Number) error {
 		return err
 	}
 	for i := range rows {
-		ids, err := s.ids(&tenant.Client{ID: rows[i].ID, Live: rows[i].Live}, n)
+		ids, err := s.ids(bareClient(&rows[i]), n)
 		if err != nil {
 			return fault.Wrap(fault.Internal, "phone id", err)
 		}
