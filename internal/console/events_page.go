@@ -17,8 +17,8 @@ import (
 // eventLine is one thing that an event tells.
 type eventLine struct {
 	Name, From, To string
-	// Changed: it was From before. Same: the same as To, by default.
-	Changed, Same bool
+	// Changed: it was From before, by default perhaps and so the same as To.
+	Changed bool
 }
 
 // eventItem is an event as a page shows it.
@@ -60,7 +60,7 @@ func eventLines(data map[string]json.RawMessage) []eventLine {
 			delta := changes[setting]
 			from, to := delta["from"], delta["to"]
 			if len(delta) == 2 && from != nil && to != nil {
-				out = append(out, eventLine{Name: setting, From: plain(from), To: plain(to), Changed: true, Same: plain(from) == plain(to)})
+				out = append(out, eventLine{Name: setting, From: plain(from), To: plain(to), Changed: true})
 				continue
 			}
 			raw, err := json.Marshal(delta)

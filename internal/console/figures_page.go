@@ -43,9 +43,7 @@ type option struct {
 func (p *figuresPage) Given(name string) string { return p.Filter.Get(name) }
 
 // Empty tells that nothing was counted in either span.
-func (p *figuresPage) Empty() bool { return p.empty() }
-
-func (v *figuresView) empty() bool {
+func (v *figuresView) Empty() bool {
 	return v.Now.countsView == (countsView{}) && v.LastWeek.countsView == (countsView{})
 }
 
@@ -109,7 +107,7 @@ func (c *Console) figuresPart(r *http.Request) (p *figuresPage, wrong string, er
 		if err != nil {
 			return p, wrong, err
 		}
-		if !tests.empty() {
+		if !tests.Empty() {
 			p.Tests = withParameter(sectionOverview, p.Filter, "client", testClients)
 		}
 	}
