@@ -205,17 +205,7 @@ func signES256(key *ecdsa.PrivateKey, input []byte) ([]byte, error) {
 
 // generate makes a new key of the configured algorithm, sealed.
 func (m *Manager) generate(now, active time.Time) (store.SigningKey, error) {
-	var private any
-	var err error
-	if m.cfg.Algorithm == EdDSA {
-		_, private, err = ed25519.GenerateKey(rand.Reader)
-	} else {
-		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	}
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	k, err := newSigningKey(m.cfg.Algorithm, private)
+	private, k, err := freshKey(m.cfg.Algorithm)
 	if err != nil {
 		return store.SigningKey{}, err
 	}
@@ -231,6 +221,25 @@ func (m *Manager) generate(now, active time.Time) (store.SigningKey, error) {
 	defer clear(plain)
 	row.Sealed, err = m.cfg.Keys.Seal(plain, []byte(row.KID))
 	return row, err
+}
+
+// freshKey draws a key pair. No KID begins with a dash, which the command line
+// of 'keys retire' would take for a flag; one thumbprint in 64 would.
+func freshKey(algorithm string) (private any, k *signingKey, err error) {
+	for k == nil || k.row.KID[0] == '-' {
+		if algorithm == EdDSA {
+			_, private, err = ed25519.GenerateKey(rand.Reader)
+		} else {
+			private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if k, err = newSigningKey(algorithm, private); err != nil {
+			return nil, nil, err
+		}
+	}
+	return private, k, nil
 }
 
 // discoveryDocument has the fields of OpenID Connect Discovery 1.0 section 3

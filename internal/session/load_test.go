@@ -97,3 +97,18 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 }
+
+// One thumbprint in 64 begins with a dash, and 'keys retire' would read it as
+// a flag: such a key is drawn again.
+func TestKIDsBeginWithNoDash(t *testing.T) {
+	for _, algorithm := range []string{session.ES256, session.EdDSA} {
+		w := newWorld(t, func(c *session.Config) { c.Algorithm = algorithm })
+		for range 500 {
+			w.store.keys = nil
+			w.node(t)
+			if kid := w.store.keys[0].KID; kid[0] == '-' {
+				t.Fatalf("%s: %s", algorithm, kid)
+			}
+		}
+	}
+}
