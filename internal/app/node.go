@@ -20,6 +20,7 @@ import (
 	"codeword/internal/inbound"
 	"codeword/internal/keyring"
 	"codeword/internal/otp"
+	"codeword/internal/refusal"
 	"codeword/internal/routing"
 	"codeword/internal/screening"
 	"codeword/internal/server"
@@ -71,6 +72,7 @@ type node struct {
 	router   *routing.Router
 	intake   *inbound.Intake
 	proofs   *inbound.Proofs
+	refusals *refusal.Log
 	screen   *screening.Screen
 	hooks    *webhooks
 	delivery *delivery.Loop
@@ -155,11 +157,15 @@ func (n *node) wireOtp(ctx context.Context) (err error) {
 	if err := n.wireScreening(ctx); err != nil {
 		return err
 	}
+	if n.refusals, err = newRefusals(n); err != nil {
+		return err
+	}
 	n.otp = otp.New(n.traced(otp.Config{
 		Store: n.store, Keys: n.cfg.Ring, Sessions: n.sessions, Lines: n.online.lines, Prove: n.online.prove,
 		Now: n.cfg.Now, Queued: n.wake, Admit: n.admit,
 		Screen:   n.screen,
 		Verified: func(_ string, p store.PhoneID) { n.proofs.Add(p) },
+		Refused:  n.refused,
 		Events:   n.hooks.emitter.Challenge, Told: n.hooks.loop.Wake,
 	}))
 	if n.cfg.Flags.Delivery == "on" {
@@ -205,6 +211,7 @@ func (n *node) run(ctx context.Context) error {
 	l.start(background, "store", n.watchStore)
 	l.start(background, "other nodes", n.watchNodes)
 	l.start(background, "proofs", n.proofs.Run)
+	l.start(background, "refusals", n.refusals.Run)
 	l.start(background, "screening", n.screen.Run)
 	l.start(background, "inbound", n.intake.Run)
 	l.start(background, "events", n.hooks.emitter.Run)

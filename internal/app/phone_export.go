@@ -23,12 +23,17 @@ func (k *phoneKeeper) Export(ctx context.Context, actor, client, name string) (c
 	if err != nil {
 		return console.PhoneExport{}, err
 	}
-	if !record.Known && len(record.Sessions)+len(record.Keys) == 0 {
+	refusals, err := k.refusals(ctx, &s)
+	if err != nil {
+		return console.PhoneExport{}, err
+	}
+	if !record.Known && len(record.Sessions)+len(record.Keys)+len(refusals) == 0 {
 		return console.PhoneExport{}, console.ErrNoPhone
 	}
 	var out console.PhoneExport
 	err = k.audit.Record(ctx, k.entry(eventExport, actor, &s), func() (err error) {
 		out, err = k.export(ctx, &s, &record, now)
+		out.Refusals = refusals
 		return err
 	})
 	if err != nil {

@@ -97,7 +97,19 @@ func (k *phoneKeeper) found(ctx context.Context, row *store.Client, s *subject, 
 	}
 	now := k.now()
 	r, err := k.store.PhoneRecord(ctx, store.PhoneQuery{Now: now, Client: row.ID, Phones: s.ids, RowOnly: true})
-	if err != nil || !r.Known {
+	if err != nil {
+		return nil, err
+	}
+	mask := s.number.Mask()
+	if r.Known {
+		if mask, err = k.opened(s, &r); err != nil {
+			return nil, err
+		}
+	} else {
+		r.ID = s.ids[0] // which it would get
+	}
+	refusals, err := k.refusals(ctx, s)
+	if err != nil || !r.Known && len(refusals) == 0 {
 		return nil, err
 	}
 	// Without settings that can be read nobody knows what is allowed.
@@ -106,12 +118,7 @@ func (k *phoneKeeper) found(ctx context.Context, row *store.Client, s *subject, 
 		settings = c.Settings
 	}
 	out := phoneView(&r, &settings, row.Live, now)
-	out.ClientID, out.PhoneID = row.ID, k.otp.PhoneID(s.client, r.ID)
-	if len(r.Sealed) > 0 {
-		if n, err := k.otp.Number(store.Message{Phone: r.ID, Sealed: r.Sealed}); err == nil {
-			out.PhoneMask = n.Mask()
-		}
-	}
+	out.ClientID, out.PhoneID, out.PhoneMask, out.Refusals = row.ID, k.otp.PhoneID(s.client, r.ID), mask, refusals
 	page, err := k.store.Messages(ctx, store.MessageQuery{Clients: []string{row.ID}, Phones: s.ids, Limit: foundMessages})
 	if err != nil {
 		return nil, err
@@ -121,6 +128,22 @@ func (k *phoneKeeper) found(ctx context.Context, row *store.Client, s *subject, 
 		out.Messages = append(out.Messages, log.view(&page.Messages[i]))
 	}
 	return &out, nil
+}
+
+// opened are the last digits of a phone whose number is kept and can be read. A subject
+// that was named by its id gets the others that follow from the number.
+func (k *phoneKeeper) opened(s *subject, r *store.PhoneRecord) (mask string, err error) {
+	if len(r.Sealed) == 0 {
+		return "", nil
+	}
+	if n, err := k.otp.Number(store.Message{Phone: r.ID, Sealed: r.Sealed}); err == nil {
+		mask = n.Mask()
+		if !s.number.IsValid() {
+			s.number = n
+			return mask, k.complete(s)
+		}
+	}
+	return mask, nil
 }
 
 // phoneView is what a record tells, by the settings of the phone's client.

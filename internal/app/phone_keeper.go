@@ -40,6 +40,7 @@ type phoneKeeperStore interface {
 	messageStore
 	documentStore
 	lineStore
+	noteStore
 	eventStore
 }
 
@@ -149,8 +150,9 @@ func (k *phoneKeeper) entry(kind, actor string, s *subject) audit.Entry {
 	return audit.Entry{Actor: actor, Client: s.client.ID, Kind: kind, Data: data}
 }
 
-// Erase implements console.Phones. What is found by the number alone goes first, since
-// the number is forgotten with the rest: a call that fails half-way can be repeated.
+// Erase implements console.Phones. What is found by the number, or by all ids that follow
+// from it, goes first, since the number is forgotten with the rest: a call that fails
+// half-way can be repeated.
 func (k *phoneKeeper) Erase(ctx context.Context, actor, client, name string) (console.PhoneErased, error) {
 	s, err := k.subject(ctx, client, name)
 	if err != nil {
@@ -162,12 +164,16 @@ func (k *phoneKeeper) Erase(ctx context.Context, actor, client, name string) (co
 		if err != nil {
 			return nil, err
 		}
+		refusals, err := k.book().Forget(ctx, client, s.ids)
+		if err != nil {
+			return nil, err
+		}
 		done, err := k.store.ErasePhone(ctx, store.Erase{Now: k.now(), Clock: k.now, Client: client, Phones: s.ids, Lines: s.lines})
 		if err != nil {
 			return nil, err
 		}
 		out = erasedView(&done)
-		out.PhoneID, out.Erased.LineOverrides = k.otp.PhoneID(s.client, s.ids[0]), overrides
+		out.PhoneID, out.Erased.LineOverrides, out.Erased.Refusals = k.otp.PhoneID(s.client, s.ids[0]), overrides, refusals
 		return out, nil
 	})
 	if err != nil {

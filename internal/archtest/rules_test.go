@@ -65,6 +65,11 @@ var mayImport = []struct {
 		false, "what is recorded is told by those who change it",
 	},
 	{
+		"internal/refusal",
+		[]string{"internal/phone", "internal/store", "internal/tenant"},
+		true, "what is remembered of refusals does not depend on who refuses",
+	},
+	{
 		"internal/screening",
 		[]string{"internal/audit", "internal/fault", "internal/guard/...", "internal/phone", "internal/store", "internal/tenant"},
 		false, "what judges sends knows neither engines nor who asks",

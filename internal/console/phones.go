@@ -53,6 +53,7 @@ type ErasedCounts struct {
 	LineTypes       int `json:"lineTypes"`
 	LineOverrides   int `json:"lineOverrides"`
 	Webhooks        int `json:"webhooks"`
+	Refusals        int `json:"refusals"`
 }
 
 // KeptMarks tells what stays, with the phone's id and nothing else.
@@ -91,6 +92,7 @@ type PhoneExport struct {
 	LineType        *LineExport     `json:"lineType,omitempty"`
 	LineOverride    *LineExport     `json:"lineOverride,omitempty"`
 	Messages        []MessageDetail `json:"messages"`
+	Refusals        []PhoneRefusal  `json:"refusals"`
 	// Events are those of the client about phones that name this one.
 	Events []EventView `json:"events"`
 }

@@ -31,6 +31,20 @@ type PhoneView struct {
 	Limits []PhoneLimit `json:"limits"`
 	// Messages are the latest few, newest first.
 	Messages []MessageView `json:"messages"`
+	// Refusals are sends of the last days that were refused, newest first, for each reason
+	// the last one.
+	Refusals []PhoneRefusal `json:"refusals"`
+}
+
+// PhoneRefusal is a send that was refused.
+type PhoneRefusal struct {
+	// Time is to within half a minute.
+	Time api.Time `json:"time"`
+	// Code is what the caller was told, and Limit which limit was meant, if one was.
+	Code  api.Code `json:"code"`
+	Limit string   `json:"limit,omitempty"`
+	// Detail is what the server's log says of it.
+	Detail string `json:"detail,omitempty"`
 }
 
 // PhoneChallenge is a challenge of a phone.

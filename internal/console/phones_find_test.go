@@ -19,11 +19,13 @@ func (f *fakePhones) fill(client string, n int, text string, m console.MessageVi
 		p := console.PhoneView{
 			ClientID: client, PhoneID: fmt.Sprint("phone-number-live-", i), EraseTime: api.NewTime(at(1)),
 			Challenges: []console.PhoneChallenge{}, Limits: []console.PhoneLimit{}, Messages: []console.MessageView{},
+			Refusals: []console.PhoneRefusal{},
 		}
 		if i != 1 {
 			p = aPhone(client, p.PhoneID)
 			p.Limits = append(p.Limits, console.PhoneLimit{Lane: text, Sends: 1})
 			p.Messages = append(p.Messages, m)
+			p.Refusals = append(p.Refusals, console.PhoneRefusal{Time: api.NewTime(at(1)), Code: api.Code(text), Limit: text, Detail: text})
 		}
 		f.found = append(f.found, p)
 	}
@@ -42,6 +44,7 @@ func aPhone(client, id string) console.PhoneView {
 			Lane: "open", Sends: 3, MaxSends: 10, WrongCodes: 15, MaxWrongCodes: 15, SendRetryTime: api.NewTime(at(8)), LockEndTime: api.NewTime(at(9)),
 		}},
 		Messages: []console.MessageView{aMessage()},
+		Refusals: []console.PhoneRefusal{{Time: api.NewTime(at(10)), Code: api.CodeExceedsLimitClient, Limit: "budget-hour", Detail: "all is spent"}},
 	}
 }
 

@@ -37,7 +37,7 @@ func (f *fakePhones) Export(_ context.Context, actor, client, phone string) (con
 	return console.PhoneExport{
 		PhoneID: phone, PhoneNumber: "+16502180000", Challenges: []console.ChallengeExport{{Attempts: 1}}, Limits: []console.LimitExport{},
 		Devices: []string{"d"}, Sessions: []console.SessionExport{}, IdempotencyKeys: []api.Time{}, LineType: &console.LineExport{Type: "mobile"},
-		Messages: []console.MessageDetail{}, Events: []console.EventView{},
+		Messages: []console.MessageDetail{}, Refusals: []console.PhoneRefusal{}, Events: []console.EventView{},
 	}, f.err
 }
 

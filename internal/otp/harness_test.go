@@ -57,6 +57,12 @@ func (r *recorder) StartChallenge(ctx context.Context, in store.Start) (store.St
 
 func (r *recorder) last() store.Start { return r.starts[len(r.starts)-1] }
 
+// refusedSend is what Config.Refused is told.
+type refusedSend struct {
+	client, number string
+	kind           fault.Kind
+}
+
 // bed is a service over a real store and a real ring, on a clock of its own.
 type bed struct {
 	t     *testing.T
@@ -72,6 +78,8 @@ type bed struct {
 	// admit, if any, is asked for each send; verified are the phones that were.
 	admit    func(*tenant.Client) error
 	verified []store.PhoneID
+	// refused are the sends that were told of as refused.
+	refused []refusedSend
 	// screen, if any, judges sends.
 	screen otp.Screen
 	*otp.Service
@@ -120,6 +128,9 @@ func (b *bed) use(ring *keyring.Ring) {
 			return b.prove(in)
 		},
 		Verified: func(_ string, id store.PhoneID) { b.verified = append(b.verified, id) },
+		Refused: func(c *tenant.Client, n phone.Number, why *fault.Error) {
+			b.refused = append(b.refused, refusedSend{c.ID, n.E164(), why.Kind})
+		},
 	})
 }
 

@@ -1,11 +1,15 @@
 package otp_test
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"time"
 
 	"codeword/internal/fault"
 	"codeword/internal/otp"
+	"codeword/internal/phone"
+	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
 
@@ -90,5 +94,80 @@ func TestVerified(t *testing.T) {
 	}
 	if _, err := b.verify(b.live, id, code); err == nil || len(b.verified) != 1 {
 		t.Errorf("%v, %d verified", err, len(b.verified))
+	}
+}
+
+// TestRefused: a refusal that the owner of the number could ask about is told, with the
+// client, and no other.
+func TestRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name, number string
+		prepare      func(*bed)
+		kind         fault.Kind
+		told         bool
+	}{
+		{"accepted", number, func(*bed) {}, 0, false},
+		{"not E.164", "6502530000", func(*bed) {}, fault.InvalidPhone, false},
+		{"abroad", "+4915112345678", func(*bed) {}, fault.InvalidPhoneCountry, false},
+		{"Canada", "+14165551234", func(*bed) {}, fault.InvalidPhoneCountry, true},
+		{"toll-free", "+18005551234", func(*bed) {}, fault.InvalidPhoneType, true},
+		{"landline", number, func(b *bed) { b.lines.line = phone.LineLandline }, fault.InvalidPhoneType, true},
+		{"look-up down", number, func(b *bed) { b.lines.err = context.DeadlineExceeded }, fault.Unavailable, true},
+		{"captcha", number, func(b *bed) {
+			b.prove = func(otp.SendRequest) error { return fault.New(fault.InvalidCaptcha, "none") }
+		}, fault.InvalidCaptcha, true},
+		{"overload", number, func(b *bed) {
+			b.admit = func(*tenant.Client) error { return fault.New(fault.Unavailable, "overloaded") }
+		}, fault.Unavailable, true},
+		{"unsure", number, func(b *bed) {
+			b.admit = func(*tenant.Client) error { return fault.MarkUnsure(fault.New(fault.Unavailable, "lost")) }
+		}, fault.Unavailable, false},
+		{"opted out", number, func(b *bed) { b.mark(b.live, number, store.Mark{OptedOut: new(true)}) }, fault.OptedOut, true},
+		{"limit", number, func(b *bed) {
+			for range 3 {
+				b.send(b.live, number)
+			}
+		}, fault.LimitSMS, true},
+		{"ours", number, func(b *bed) {
+			b.admit = func(*tenant.Client) error { return fault.New(fault.Internal, "a bug") }
+		}, fault.Internal, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBed(t)
+			tc.prepare(b)
+			if _, err := b.trySend(b.live, tc.number); err != nil || tc.kind != 0 || tc.told {
+				wantKind(t, err, tc.kind)
+			}
+			var want []refusedSend
+			if tc.told {
+				want = []refusedSend{{b.live.ID, tc.number, tc.kind}}
+			}
+			if !slices.Equal(b.refused, want) {
+				t.Errorf("told %+v, want %+v", b.refused, want)
+			}
+		})
+	}
+}
+
+// TestRefusedCaller: neither is told who hung up, nor who used an idempotency key twice.
+func TestRefusedCaller(t *testing.T) {
+	b := newBed(t)
+	ctx, hangUp := context.WithCancel(t.Context())
+	b.admit = func(*tenant.Client) error {
+		hangUp()
+		return fault.Wrap(fault.Unavailable, "store", ctx.Err())
+	}
+	_, err := b.Send(ctx, otp.SendRequest{Client: b.live, PhoneNumber: number})
+	wantKind(t, err, fault.Unavailable)
+	b.admit = nil
+	in := otp.SendRequest{Client: b.live, PhoneNumber: number, IdempotencyKey: "k", Body: []byte("{}")}
+	if _, err := b.Send(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	in.Body = []byte("{ }")
+	_, err = b.Send(t.Context(), in)
+	wantKind(t, err, fault.IdempotencyMismatch)
+	if len(b.refused) != 0 {
+		t.Errorf("told %+v", b.refused)
 	}
 }

@@ -89,6 +89,9 @@ type Config struct {
 	// Verified is called after the phone's owner gave the right code. It must
 	// not block. Nil: nobody wants to know.
 	Verified func(client string, id store.PhoneID)
+	// Refused is told why a send to a number of the plan was refused, unless the caller
+	// alone went wrong. It must not block. Nil: nobody wants to know.
+	Refused func(c *tenant.Client, n phone.Number, why *fault.Error)
 	// Events makes the events of a code that is used, and of a wrong one that was the
 	// last try of a challenge, or of the phone's budget; they are stored with what they
 	// tell. Nil: nobody wants to know.
@@ -111,8 +114,9 @@ type Service struct {
 	admit    func(*tenant.Client) error
 	screen   Screen
 	audit    *audit.Trail
-	// verified, events and told are Config's.
+	// verified, refused, events and told are Config's.
 	verified func(client string, id store.PhoneID)
+	refused  func(c *tenant.Client, n phone.Number, why *fault.Error)
 	events   func(ctx context.Context, client string, id store.PhoneID) (verified, exhausted []store.Webhook)
 	told     func()
 }
@@ -128,6 +132,9 @@ func New(cfg Config) *Service {
 	if cfg.Verified == nil {
 		cfg.Verified = func(string, store.PhoneID) {}
 	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(*tenant.Client, phone.Number, *fault.Error) {}
+	}
 	if cfg.Events == nil {
 		cfg.Events = func(context.Context, string, store.PhoneID) (verified, exhausted []store.Webhook) { return nil, nil }
 	}
@@ -137,7 +144,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		store: cfg.Store, keys: cfg.Keys, sessions: cfg.Sessions, lines: cfg.Lines, prove: cfg.Prove,
 		now: cfg.Now, queued: cfg.Queued, admit: cfg.Admit, screen: cfg.Screen, audit: cfg.Audit,
-		verified: cfg.Verified, events: cfg.Events, told: cfg.Told,
+		verified: cfg.Verified, refused: cfg.Refused, events: cfg.Events, told: cfg.Told,
 	}
 }
 
@@ -180,15 +187,25 @@ type SendResult struct {
 // whether the message could leave; then a captcha's token, which works once; then what
 // the screen knows; then the line type, which may cost money.
 func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) {
-	now := s.now()
 	number, outcome, err := s.check(in.Client, in.PhoneNumber)
+	var out SendResult
+	if err == nil {
+		out, err = s.send(ctx, &in, number, outcome)
+	}
 	if err != nil {
+		s.tellRefusal(ctx, in.Client, number, err)
 		return SendResult{}, err
 	}
+	return out, nil
+}
+
+// send is Send for a number that may get messages.
+func (s *Service) send(ctx context.Context, in *SendRequest, number phone.Number, outcome sampleOutcome) (SendResult, error) {
+	now := s.now()
 	if err := s.admit(in.Client); err != nil {
 		return SendResult{}, err
 	}
-	if err := s.prove(ctx, in); err != nil {
+	if err := s.prove(ctx, *in); err != nil {
 		return SendResult{}, err
 	}
 	start, err := s.start(in, number, now)
@@ -198,7 +215,7 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 	if outcome == sampleExpired {
 		start.Challenge.ExpiresAt = now
 	}
-	started, err := s.screened(ctx, &in, number, outcome, &start)
+	started, err := s.screened(ctx, in, number, outcome, &start)
 	if err != nil {
 		return SendResult{}, err
 	}
@@ -210,6 +227,21 @@ func (s *Service) Send(ctx context.Context, in SendRequest) (SendResult, error) 
 		PhoneMask: number.Mask(),
 		Replayed:  started.Replayed,
 	}, nil
+}
+
+// tellRefusal tells Config.Refused of a send that failed, if the owner of the number
+// could ask why. Nobody knows of an unsure one whether it was refused, and who hung up
+// does not wait for a code.
+func (s *Service) tellRefusal(ctx context.Context, c *tenant.Client, n phone.Number, err error) {
+	var why *fault.Error
+	if !n.IsValid() || ctx.Err() != nil || !errors.As(err, &why) || why.Unsure {
+		return
+	}
+	switch why.Kind {
+	case fault.Internal, fault.IdempotencyMismatch:
+	default:
+		s.refused(c, n, why)
+	}
 }
 
 // check parses the number and applies the number plan and the regions of the client.
@@ -252,7 +284,7 @@ func (s *Service) checkLine(ctx context.Context, c *tenant.Client, n phone.Numbe
 }
 
 // start builds the intent.
-func (s *Service) start(in SendRequest, number phone.Number, now time.Time) (store.Start, error) {
+func (s *Service) start(in *SendRequest, number phone.Number, now time.Time) (store.Start, error) {
 	c := in.Client
 	ids, err := s.PhoneIDs(c, number)
 	if err != nil {
@@ -329,7 +361,7 @@ func addressBlock(a netip.Addr) []byte {
 // replay across a rotation of that key is therefore not recognized: it sends
 // the challenge's same code once more and is charged for it. The digests of an
 // older key are not consulted, since a rotation is there to leave that key.
-func (s *Service) idempotency(in SendRequest, now time.Time) (*store.Idempotency, error) {
+func (s *Service) idempotency(in *SendRequest, now time.Time) (*store.Idempotency, error) {
 	if in.IdempotencyKey == "" {
 		return nil, nil //nolint:nilnil // absence is not an error
 	}

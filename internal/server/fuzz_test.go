@@ -111,7 +111,7 @@ func FuzzIdempotencyKey(f *testing.F) {
 
 func TestEveryKindHasACode(t *testing.T) {
 	for kind := range 64 { // beyond the last kind as well
-		if c := codeOf(fault.Kind(kind)); !c.Known() || c.Message() == "" {
+		if c := CodeOf(fault.Kind(kind)); !c.Known() || c.Message() == "" {
 			t.Errorf("kind %d has code %q", kind, c)
 		}
 	}

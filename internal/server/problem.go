@@ -71,7 +71,7 @@ func problemOf(err error) *problem {
 		}
 		return &problem{status: http.StatusInternalServerError, code: api.CodeInternal, cause: err}
 	}
-	p := &problem{code: codeOf(f.Kind), cause: err}
+	p := &problem{code: CodeOf(f.Kind), cause: err}
 	p.status = p.code.Status()
 	switch f.Kind {
 	case fault.IdempotencyMismatch:
@@ -98,9 +98,9 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// codeOf picks the code of a kind. Kinds that only operators meet are ours to
-// answer for here.
-func codeOf(kind fault.Kind) api.Code {
+// CodeOf is the code that callers are told of a kind. Kinds that only operators meet are
+// ours to answer for here.
+func CodeOf(kind fault.Kind) api.Code {
 	switch kind {
 	case fault.Unavailable:
 		return api.CodeUnavailable

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chromedp/chromedp/kb"
 
+	"codeword/api"
 	"codeword/client"
 	"codeword/test/browser"
 	"codeword/test/testserver"
@@ -97,6 +98,7 @@ func findPhone(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) 
 	tab.Press("+12125550100" + kb.Enter)
 	tab.Await(`document.querySelector(".empty")`)
 	tab.Examine("console-phones-3-none")
+	findRefused(t, tab, s, shop)
 	tab.Click("phone")
 	tab.Press(shop.number + kb.Enter)
 	tab.Await(`document.getElementById("found-0")`)
@@ -116,6 +118,29 @@ func findPhone(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) 
 	}
 	tab.Await(`document.getElementById("erased")`)
 	tab.Examine("console-phones-6-erased")
+}
+
+// findRefused looks for why a number got no code: it is Canadian. What was refused is noted
+// a moment later.
+func findRefused(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {
+	t.Helper()
+	const canadian = "+14165550100"
+	if _, err := s.Client(shop.Credentials).Send(t.Context(), canadian); !errors.Is(err, api.CodeInvalidPhoneCountryCode) {
+		t.Fatalf("a send to Canada: %v", err)
+	}
+	for range 50 {
+		browser.Eval[string](tab, `document.body.id = "before"`)
+		tab.Click("phone")
+		tab.Press(canadian + kb.Enter)
+		tab.Await(`document.querySelector(".empty") && document.body.id !== "before"`)
+		if browser.Eval[bool](tab, `!!document.getElementById("found-0")`) {
+			break
+		}
+	}
+	if text := browser.Eval[string](tab, `document.querySelector("main").innerText`); !strings.Contains(text, string(api.CodeInvalidPhoneCountryCode)) || !strings.Contains(text, "0100") {
+		t.Errorf("it does not tell why:\n%s", text)
+	}
+	tab.Examine("console-phones-refused")
 }
 
 func releaseHold(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {
