@@ -90,18 +90,12 @@ func findPhone(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) 
 	tab.MayFail("/phones") // what is refused is a 400
 	tab.Visit(s.AdminURL + "/phones")
 	tab.Examine("console-phones-1")
-	tab.Click("phone")
-	tab.Press("12" + kb.Enter)
-	tab.Await(`document.querySelector("[role=alert]")`)
+	lookUp(tab, "12", "[role=alert]")
 	tab.Examine("console-phones-2-wrong")
-	tab.Click("phone")
-	tab.Press("+12125550100" + kb.Enter)
-	tab.Await(`document.querySelector(".empty")`)
+	lookUp(tab, "+12125550100", ".empty")
 	tab.Examine("console-phones-3-none")
 	findRefused(t, tab, s, shop)
-	tab.Click("phone")
-	tab.Press(shop.number + kb.Enter)
-	tab.Await(`document.getElementById("found-0")`)
+	lookUp(tab, shop.number, "#found-0")
 	if browser.Eval[bool](tab, fmt.Sprintf("(document.documentElement.outerHTML + location.href).includes(%q)", shop.number[1:])) {
 		t.Error("the page or its address tells the number")
 	}
@@ -120,6 +114,14 @@ func findPhone(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) 
 	tab.Examine("console-phones-6-erased")
 }
 
+// lookUp looks a phone up, and waits for a page of the answer that has the element.
+func lookUp(tab *browser.Tab, phone, element string) {
+	browser.Eval[bool](tab, `window.before = true`)
+	tab.Click("phone")
+	tab.Press(phone + kb.Enter)
+	tab.Await(fmt.Sprintf(`!window.before && document.querySelector(%q)`, element))
+}
+
 // findRefused looks for why a number got no code: it is Canadian. What was refused is noted
 // a moment later.
 func findRefused(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop) {
@@ -129,10 +131,7 @@ func findRefused(t *testing.T, tab *browser.Tab, s *testserver.Server, shop shop
 		t.Fatalf("a send to Canada: %v", err)
 	}
 	for range 50 {
-		browser.Eval[string](tab, `document.body.id = "before"`)
-		tab.Click("phone")
-		tab.Press(canadian + kb.Enter)
-		tab.Await(`document.querySelector(".empty") && document.body.id !== "before"`)
+		lookUp(tab, canadian, ".empty") // one says that there is no message
 		if browser.Eval[bool](tab, `!!document.getElementById("found-0")`) {
 			break
 		}
