@@ -96,3 +96,24 @@ func TestEverySettingIsTold(t *testing.T) {
 		}
 	}
 }
+
+// TestDeployedVariables: what the examples of deploy/ set, serve knows.
+func TestDeployedVariables(t *testing.T) {
+	help := run(t, "serve", "--help").out
+	variable := regexp.MustCompile(`(?m)^ +(?:- \{?name: )?(CODEWORD_[A-Z_]+)[:,\n]`)
+	for _, file := range []string{"compose.yaml", "kubernetes.yaml"} {
+		raw, err := os.ReadFile("../../deploy/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := variable.FindAllStringSubmatch(string(raw), -1)
+		for _, m := range found {
+			if !strings.Contains(help, "$"+m[1]) {
+				t.Errorf("%s sets %s, which serve does not know", file, m[1])
+			}
+		}
+		if len(found) < 8 {
+			t.Errorf("%s sets %q alone", file, found)
+		}
+	}
+}

@@ -10,7 +10,9 @@ import (
 )
 
 // Load reads a ring from a file. A file that others can read is refused, since
-// whoever reads it can derive every code.
+// whoever reads it can derive every code. One that belongs to root may be readable by its
+// group: that is how Kubernetes hands a secret to a process that is not root, and what
+// PostgreSQL takes for a private key.
 func Load(path string) (*Ring, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -18,7 +20,7 @@ func Load(path string) (*Ring, error) {
 	}
 	// Windows keeps no such bits: its files always look readable by all, and who
 	// may read one is a matter of the directory's access list.
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+	if mode := info.Mode().Perm(); mode&forbidden(ownedByRoot(info), os.Geteuid()) != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("keyset: %s has mode %04o and must be readable by its owner alone (chmod 600)", path, mode)
 	}
 	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
@@ -26,6 +28,15 @@ func Load(path string) (*Ring, error) {
 		return nil, fmt.Errorf("keyset: %w", err)
 	}
 	return Parse(raw)
+}
+
+// forbidden are the bits that a keyset's mode must not have when it is read by a process
+// of that user.
+func forbidden(ofRoot bool, euid int) fs.FileMode {
+	if ofRoot && euid != 0 {
+		return 0o037
+	}
+	return 0o077
 }
 
 // Create writes a new ring to a file that must not exist yet, so that no

@@ -7,6 +7,12 @@ import (
 	"syscall"
 )
 
+// ownedByRoot tells whether a file belongs to root.
+func ownedByRoot(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid == 0
+}
+
 // keepOwner gives a new file to the owner of the old one, which it is to replace: else
 // root, who rotates a key, would take the keyset from the account that the server runs as.
 func keepOwner(old string, fresh *os.File) error {
