@@ -57,6 +57,7 @@ fetch() {
   CGO_ENABLED=0 "$GO" build -trimpath -buildvcs=false -o /dev/null ./cmd/codeword
   CGO_ENABLED=0 "$GO" build -trimpath -o /dev/null ./cmd/codeword # as releases and reproducible.sh do
   "${tool[@]}" golangci-lint version
+  "$GO" -C tools vet ./...
 }
 printf '== fetch and compile\n'
 fetch
