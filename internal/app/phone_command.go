@@ -18,6 +18,7 @@ type phoneCommand struct {
 	OptIn   phoneOptIn   `cmd:"" help:"Accept sends to a number that had opted out."`
 	Block   phoneBlock   `cmd:"" help:"Refuse sends to a number for a time."`
 	Unblock phoneUnblock `cmd:"" help:"End a block early."`
+	Find    phoneFind    `cmd:"" help:"Print what clients know of a number, as JSON: opt-out, block, codes, limits, messages, refused sends."`
 	Export  phoneExport  `cmd:"" help:"Print everything that is kept of a number, as JSON: for its owner."`
 	Erase   phoneErase   `cmd:"" help:"Erase what is kept of a number; an opt-out stays."`
 }
@@ -79,15 +80,8 @@ func (c *phoneUnblock) Run(ctx context.Context, s streams) error {
 	return c.mark(ctx, s, store.Mark{BlockedUntil: new(time.Time{})}, "is not blocked any more")
 }
 
-// keptFlags name one number of one client, to read or erase what is kept of it.
-type keptFlags struct {
-	storeFlags
-	Client string `required:"" help:"Id of the client whose phone it is." placeholder:"ID"`
-	Phone  string `arg:"" help:"Number in E.164, or the phone's id." name:"number-or-id"`
-}
-
-// do opens the data, beside a running server or without one.
-func (f *keptFlags) do(ctx context.Context, s streams, do func(*phoneKeeper, *ledger) error) error {
+// withKeeper opens the data, beside a running server or without one.
+func (f *storeFlags) withKeeper(ctx context.Context, s streams, do func(*phoneKeeper, *ledger) error) error {
 	return f.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
 		keeper := &phoneKeeper{
 			store: l.store, clients: l.clients, ring: l.ring, audit: l.audit, now: time.Now,
@@ -101,11 +95,35 @@ func (f *keptFlags) do(ctx context.Context, s streams, do func(*phoneKeeper, *le
 	})
 }
 
+type phoneFind struct {
+	storeFlags
+	Client string `help:"Id of the client to ask; all are asked without it." placeholder:"ID"`
+	Phone  string `arg:"" help:"Number in E.164, or the phone's id." name:"number-or-id"`
+}
+
+// Run prints what is known, for whoever is asked why a person got no code.
+func (c *phoneFind) Run(ctx context.Context, s streams) error {
+	return c.withKeeper(ctx, s, func(k *phoneKeeper, l *ledger) error {
+		found, err := k.Find(ctx, l.actor, c.Client, c.Phone)
+		if err != nil {
+			return err
+		}
+		return printJSON(s.out, map[string]any{"phones": found})
+	})
+}
+
+// keptFlags name one number of one client, to read or erase what is kept of it.
+type keptFlags struct {
+	storeFlags
+	Client string `required:"" help:"Id of the client whose phone it is." placeholder:"ID"`
+	Phone  string `arg:"" help:"Number in E.164, or the phone's id." name:"number-or-id"`
+}
+
 type phoneExport struct{ keptFlags }
 
 // Run prints what is kept.
 func (c *phoneExport) Run(ctx context.Context, s streams) error {
-	return c.do(ctx, s, func(k *phoneKeeper, l *ledger) error {
+	return c.withKeeper(ctx, s, func(k *phoneKeeper, l *ledger) error {
 		doc, err := k.Export(ctx, l.actor, c.Client, c.Phone)
 		if err != nil {
 			return err
@@ -118,7 +136,7 @@ type phoneErase struct{ keptFlags }
 
 // Run erases what is kept, and prints what that was.
 func (c *phoneErase) Run(ctx context.Context, s streams) error {
-	return c.do(ctx, s, func(k *phoneKeeper, l *ledger) error {
+	return c.withKeeper(ctx, s, func(k *phoneKeeper, l *ledger) error {
 		done, err := k.Erase(ctx, l.actor, c.Client, c.Phone)
 		if err != nil {
 			return err
