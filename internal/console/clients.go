@@ -121,9 +121,7 @@ func (c *Console) clientsJSON(w http.ResponseWriter, r *http.Request) {
 // clientJSON is GET /admin/v1/clients/{id}.
 func (c *Console) clientJSON(w http.ResponseWriter, r *http.Request) {
 	row, err := c.cfg.Clients.Find(r.Context(), r.PathValue("id"))
-	if tag := clientTag(r, &row); err == nil && unmodified(r, tag) {
-		w.Header().Set("ETag", tag)
-		w.WriteHeader(http.StatusNotModified)
+	if err == nil && unchanged(w, r, clientTag(r, &row)) {
 		return
 	}
 	c.answerClient(w, r, http.StatusOK, row, "", err)
@@ -215,12 +213,25 @@ func (c *Console) updateClientJSON(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.PathValue("id")
-	revision, ok := c.condition(w, r, id, in.Revision)
+	revision, ok := c.clientCondition(w, r, id, in.Revision)
 	if !ok {
 		return
 	}
 	row, err := c.cfg.Clients.Seen(revision).Update(r.Context(), actor(r.Context()), id, in.Name, in.Settings)
 	c.answerClient(w, r, http.StatusOK, row, "", err)
+}
+
+// clientCondition is condition for a client. With ok false the answer was given.
+func (c *Console) clientCondition(w http.ResponseWriter, r *http.Request, id string, body int64) (revision int64, ok bool) {
+	var row store.Client
+	revision, ok, err := c.condition(w, r, body, func() (_ int64, err error) {
+		row, err = c.cfg.Clients.Find(r.Context(), id)
+		return row.Revision, err
+	})
+	if err != nil {
+		c.answerClient(w, r, 0, row, "", err)
+	}
+	return revision, ok
 }
 
 // actClientJSON is POST /admin/v1/clients/{id}/ and the name of an action.
@@ -236,7 +247,7 @@ func (c *Console) actClient(w http.ResponseWriter, r *http.Request, act clientAc
 		return
 	}
 	id := r.PathValue("id")
-	revision, ok := c.condition(w, r, id, in.Revision)
+	revision, ok := c.clientCondition(w, r, id, in.Revision)
 	if !ok {
 		return
 	}

@@ -13,27 +13,41 @@ import (
 	"codeword/api"
 	"codeword/internal/console/login"
 	"codeword/internal/store"
+	"codeword/internal/webhook"
 )
 
 // Conditional requests (RFC 9110 section 13) of the admin API.
 
-// codePrecondition: If-Match names no tag that the client has now.
+// codePrecondition: If-Match names no tag that the client, or the endpoint, has now.
 const codePrecondition api.Code = "PRECONDITION_FAILED"
 
-// clientTag is the entity tag of a client: its revision, a dot, and a digest of what
-// changes without a revision: when its secrets were used, and what who asks may see.
-func clientTag(r *http.Request, row *store.Client) string {
+// revisionTag is the entity tag of what has revisions: the revision, a dot, and a digest of
+// what changes without one.
+func revisionTag(revision int64, beside ...any) string {
 	h := sha256.New()
-	_ = binary.Write(h, binary.BigEndian, may(r, login.Admin)) // a hash takes all
-	for _, s := range row.Secrets {
-		_ = binary.Write(h, binary.BigEndian, s.LastUsedAt.UnixMilli())
+	for _, b := range beside {
+		_ = binary.Write(h, binary.BigEndian, b) // a hash takes all
 	}
-	return `"` + strconv.FormatInt(row.Revision, 10) + "." + hex.EncodeToString(h.Sum(nil)[:6]) + `"`
+	return `"` + strconv.FormatInt(revision, 10) + "." + hex.EncodeToString(h.Sum(nil)[:6]) + `"`
 }
 
-// tagRevision is the revision in an entity tag of a client: "7.0a1b…", or "7" alone.
-// What follows the dot is not compared: nobody who changes a client overwrites the use
-// of a secret.
+// clientTag is the entity tag of a client. Beside its revision there is when its secrets
+// were used, and what who asks may see.
+func clientTag(r *http.Request, row *store.Client) string {
+	beside := []any{may(r, login.Admin)}
+	for _, s := range row.Secrets {
+		beside = append(beside, s.LastUsedAt.UnixMilli())
+	}
+	return revisionTag(row.Revision, beside...)
+}
+
+// webhookTag is the entity tag of an endpoint, whose URL not all may see.
+func webhookTag(r *http.Request, e *webhook.Endpoint) string {
+	return revisionTag(e.Revision, may(r, login.Admin))
+}
+
+// tagRevision is the revision in an entity tag: "7.0a1b…", or "7" alone. What follows the
+// dot is not compared: nobody who changes a client overwrites the use of a secret.
 func tagRevision(tag string) (int64, bool) {
 	text, ok := strings.CutPrefix(tag, `"`)
 	text, closed := strings.CutSuffix(text, `"`)
@@ -92,55 +106,50 @@ func unmodified(r *http.Request, tag string) bool {
 	return ok && all
 }
 
-// condition tells which revision of a client a change is for: the one that the client
-// has now when If-Match names it, else the one of the body. With ok false the answer
-// was given.
-func (c *Console) condition(w http.ResponseWriter, r *http.Request, id string, body int64) (revision int64, ok bool) {
+// condition tells which revision a change is for: the one that there is now when If-Match
+// names it, else the one of the body. With ok false the answer was given, unless now
+// failed: then its error is returned.
+func (c *Console) condition(w http.ResponseWriter, r *http.Request, body int64, now func() (int64, error)) (revision int64, ok bool, err error) {
 	values := r.Header.Values("If-Match")
 	if len(values) == 0 {
-		return body, true
+		return body, true, nil
 	}
 	tags, all, ok := readTags(values)
 	if !ok {
 		c.refuse(w, http.StatusBadRequest, codeInvalidParameter, "If-Match is neither * nor a list of entity tags.")
-		return 0, false
+		return 0, false, nil
 	}
-	row, err := c.cfg.Clients.Find(r.Context(), id)
+	held, err := now()
 	if err != nil {
-		c.answerClient(w, r, 0, row, "", err)
-		return 0, false
+		return 0, false, err
 	}
 	for _, tag := range tags {
 		seen, strong := tagRevision(tag)
-		all = all || strong && seen == row.Revision
+		all = all || strong && seen == held
 	}
-	if !all {
+	switch {
+	case !all:
 		c.refuseCondition(w)
-		return 0, false
+		return 0, false, nil
+	case body != 0:
+		return body, true, nil // with another one it is a conflict, by the body
+	default:
+		return held, true, nil
 	}
-	if body != 0 && body != row.Revision {
-		return body, true // a conflict, by the body
-	}
-	return row.Revision, true
 }
 
-// unconditional refuses If-Match for a change of what has no strong tag: by the strong
-// comparison none names it (section 13.1.1), and whoever sends one relies on it. Only "*"
-// holds.
-func (c *Console) unconditional(w http.ResponseWriter, r *http.Request) bool {
-	values := r.Header.Values("If-Match")
-	if len(values) == 0 {
+// unchanged answers GET of what has that tag with 304 if that is what the caller has.
+func unchanged(w http.ResponseWriter, r *http.Request, tag string) bool {
+	w.Header().Set("ETag", tag)
+	if unmodified(r, tag) {
+		w.WriteHeader(http.StatusNotModified)
 		return true
 	}
-	if _, all, ok := readTags(values); ok && all {
-		return true
-	}
-	c.refuse(w, http.StatusPreconditionFailed, codePrecondition, "This has no strong entity tag to change it by: nothing was changed.")
 	return false
 }
 
 func (c *Console) refuseCondition(w http.ResponseWriter) {
-	c.refuse(w, http.StatusPreconditionFailed, codePrecondition, "The client has another entity tag by now: nothing was changed.")
+	c.refuse(w, http.StatusPreconditionFailed, codePrecondition, "It has another entity tag by now: nothing was changed.")
 }
 
 // answerList answers GET with a document, or with 304 when the caller has it. The tag is
@@ -156,9 +165,7 @@ func (c *Console) answerList(w http.ResponseWriter, r *http.Request, document an
 func (*Console) answerTagged(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
 	sum := sha256.Sum256(body)
 	tag := `W/"` + hex.EncodeToString(sum[:12]) + `"`
-	w.Header().Set("ETag", tag)
-	if unmodified(r, tag) {
-		w.WriteHeader(http.StatusNotModified)
+	if unchanged(w, r, tag) {
 		return
 	}
 	w.Header().Set("Content-Type", contentType)

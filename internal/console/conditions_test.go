@@ -48,15 +48,53 @@ func TestIfNoneMatch(t *testing.T) {
 	}
 }
 
+// conditional is something that has revisions: its first, and how it is changed.
+type conditional struct {
+	path, change string
+	revision     func() int64
+}
+
+// conditionals are a client and an endpoint.
+func (w *whole) conditionals() map[string]conditional {
+	w.t.Helper()
+	id := w.client("shop", "")
+	e, _, err := w.hooks.all.Create(w.t.Context(), "test", id, "https://hooks.example/in", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return map[string]conditional{
+		"client": {"/admin/v1/clients/" + id, `{"name": "two"}`, func() int64 { return w.memory.clients[0].Revision }},
+		"endpoint": {"/admin/v1/webhooks/" + e.ID.String(), `{"url": "https://two.example/"}`, func() int64 {
+			found, err := w.hooks.all.Find(w.t.Context(), e.ID)
+			if err != nil {
+				w.t.Error(err)
+			}
+			return found.Revision
+		}},
+	}
+}
+
 func TestIfMatch(t *testing.T) {
 	w := newWhole(t)
-	id := w.client("shop", "")
-	path := "/admin/v1/clients/" + id
-	old := w.send("GET", path, "").header.Get("ETag")
-	changed := w.doBody("PATCH", path, `{"name": "two"}`, bearer, "If-Match: "+old)
+	for name, of := range w.conditionals() {
+		t.Run(name, func(t *testing.T) { w.testIfMatch(t, of) })
+	}
+	for _, none := range []string{"/admin/v1/clients/none", "/admin/v1/webhooks/none"} {
+		if got := w.doBody("PATCH", none, `{}`, bearer, "If-Match: *"); got.status != 404 {
+			t.Errorf("%s: %d", none, got.status)
+		}
+	}
+}
+
+func (w *whole) testIfMatch(t *testing.T, of conditional) {
+	old := w.send("GET", of.path, "").header.Get("ETag")
+	changed := w.doBody("PATCH", of.path, of.change, bearer, "If-Match: "+old)
 	tag := changed.header.Get("ETag")
-	if changed.status != 200 || tag == old || tag != w.send("GET", path, "").header.Get("ETag") {
+	if changed.status != 200 || tag == old || tag != w.send("GET", of.path, "").header.Get("ETag") {
 		t.Fatalf("%d %s, tag %q", changed.status, changed.body, tag)
+	}
+	if got := w.doBody("GET", of.path, "", bearer, "If-None-Match: "+tag); got.status != 304 {
+		t.Errorf("of what the caller has: %d", got.status)
 	}
 	events := len(w.memory.events)
 	for _, c := range []struct {
@@ -76,50 +114,53 @@ func TestIfMatch(t *testing.T) {
 		{strings.Repeat(`"2",`, 33), `{}`, 400, "INVALID_PARAMETER"},
 		{"\"2\x01\"", `{}`, 400, "INVALID_PARAMETER"},
 		{"", `{"revision": 1}`, 409, "CONFLICT"},
+		{"", `{"revision": -1}`, 409, "CONFLICT"},
 	} {
 		headers := []string{bearer}
 		if c.match != "" {
 			headers = append(headers, "If-Match: "+strings.ReplaceAll(c.match, "\x01", " "))
 		}
-		for _, to := range []string{"PATCH " + path, "POST " + path + "/disable", "POST " + path + "/start-rotation"} {
-			method, at, _ := strings.Cut(to, " ")
-			if got := w.doBody(method, at, c.body, headers...); got.status != c.status || string(got.code) != c.code {
+		for _, to := range []string{"PATCH ", "POST /disable", "POST /enable", "POST /start-rotation", "POST /finish-rotation", "POST /cancel-rotation"} {
+			method, action, _ := strings.Cut(to, " ")
+			if got := w.doBody(method, of.path+action, c.body, headers...); got.status != c.status || string(got.code) != c.code {
 				t.Errorf("%s, %.40s %s: %d %s", to, c.match, c.body, got.status, got.body)
 			}
 		}
 	}
-	if len(w.memory.events) != events || w.memory.clients[0].Revision != 2 {
-		t.Errorf("%v", w.memory.kinds())
-	}
-	if got := w.doBody("PATCH", "/admin/v1/clients/none", `{}`, bearer, "If-Match: *"); got.status != 404 {
-		t.Errorf("no client: %d", got.status)
+	if len(w.memory.events) != events || of.revision() != 2 {
+		t.Errorf("revision %d, %v", of.revision(), w.memory.kinds())
 	}
 	for i, match := range []string{"*", `"3"`, `"1", "4"`, ""} {
-		if got := w.doBody("PATCH", path, `{"settings": {"codeLength": 6}}`, bearer, "If-Match: "+match); (got.status == 200) != (match != "") {
+		if got := w.doBody("PATCH", of.path, of.change, bearer, "If-Match: "+match); (got.status == 200) != (match != "") {
 			t.Errorf("%d %s: %d %s", i, match, got.status, got.body)
 		}
+	}
+	tag = w.send("GET", of.path, "").header.Get("ETag")
+	if got := w.doBody("POST", of.path+"/disable", "", bearer, "If-Match: "+tag); got.status != 200 || of.revision() != 6 {
+		t.Errorf("revision %d after %d %s", of.revision(), got.status, got.body)
 	}
 }
 
 // TestIfMatchRace: of many who saw the same, one changes it.
 func TestIfMatchRace(t *testing.T) {
 	w := newWhole(t)
-	path := "/admin/v1/clients/" + w.client("shop", "")
-	tag := w.send("GET", path, "").header.Get("ETag")
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	statuses := map[int]int{}
-	for i := range 16 {
-		wg.Go(func() {
-			got := w.doBody("PATCH", path, fmt.Sprintf(`{"name": "n%d"}`, i), bearer, "If-Match: "+tag)
-			mu.Lock()
-			defer mu.Unlock()
-			statuses[got.status]++
-		})
-	}
-	wg.Wait()
-	if statuses[200] != 1 || statuses[412] != 15 {
-		t.Errorf("%v", statuses)
+	for name, of := range w.conditionals() {
+		tag := w.send("GET", of.path, "").header.Get("ETag")
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		statuses := map[int]int{}
+		for range 16 {
+			wg.Go(func() {
+				got := w.doBody("PATCH", of.path, of.change, bearer, "If-Match: "+tag)
+				mu.Lock()
+				defer mu.Unlock()
+				statuses[got.status]++
+			})
+		}
+		wg.Wait()
+		if statuses[200] != 1 || statuses[412] != 15 || of.revision() != 2 {
+			t.Errorf("%s: %v, revision %d", name, statuses, of.revision())
+		}
 	}
 }
 

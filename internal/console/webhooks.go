@@ -53,7 +53,7 @@ func (c *Console) webhookFailed(r *http.Request, err error) (status int, code ap
 	case fault.Is(err, fault.NotFound):
 		return http.StatusNotFound, codeNotFoundWebhook, textNotFoundWebhook
 	case fault.Is(err, fault.Conflict):
-		return http.StatusConflict, codeConflict, "Others changed endpoints at the same time: nothing was changed."
+		return http.StatusConflict, codeConflict, "Somebody else changed endpoints meanwhile: nothing was changed."
 	case errors.As(err, &invalid):
 		return http.StatusBadRequest, codeInvalidParameter, err.Error()
 	}
@@ -62,6 +62,10 @@ func (c *Console) webhookFailed(r *http.Request, err error) (status int, code ap
 }
 
 func (c *Console) refuseWebhook(w http.ResponseWriter, r *http.Request, err error) {
+	if fault.Is(err, fault.Conflict) && r.Header.Get("If-Match") != "" {
+		c.refuseCondition(w) // it changed after the condition was looked at, or the body names another
+		return
+	}
 	status, code, text := c.webhookFailed(r, err)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
@@ -216,11 +220,28 @@ func (c *Console) deliveriesJSON(w http.ResponseWriter, r *http.Request) {
 // webhookJSON is GET /admin/v1/webhooks/{id}.
 func (c *Console) webhookJSON(w http.ResponseWriter, r *http.Request) {
 	e, err := c.endpointOf(r)
+	switch {
+	case err != nil:
+		c.refuseWebhook(w, r, err)
+	case !unchanged(w, r, webhookTag(r, &e)):
+		writeJSON(w, http.StatusOK, viewWebhook(r, &e))
+	}
+}
+
+// webhookCondition finds the endpoint of the path, and tells as condition does which
+// revision of it a change is for. With ok false the answer was given.
+func (c *Console) webhookCondition(w http.ResponseWriter, r *http.Request, body int64) (e webhook.Endpoint, revision int64, ok bool) {
+	e, err := c.endpointOf(r)
+	if err == nil {
+		revision, ok, err = c.condition(w, r, body, func() (int64, error) { return e.Revision, nil })
+	}
+	if ok && revision != webhook.Any && revision != e.Revision {
+		err, ok = fault.New(fault.Conflict, "another revision"), false
+	}
 	if err != nil {
 		c.refuseWebhook(w, r, err)
-		return
 	}
-	c.answerList(w, r, viewWebhook(r, &e))
+	return e, revision, ok
 }
 
 // createWebhook makes an endpoint, for a client that there is.
@@ -255,6 +276,7 @@ func (c *Console) createWebhookJSON(w http.ResponseWriter, r *http.Request) {
 		c.refuseWebhook(w, r, err)
 		return
 	}
+	w.Header().Set("ETag", webhookTag(r, &e))
 	writeJSON(w, http.StatusCreated, struct {
 		webhook.View
 
@@ -265,27 +287,32 @@ func (c *Console) createWebhookJSON(w http.ResponseWriter, r *http.Request) {
 // updateWebhookJSON is PATCH /admin/v1/webhooks/{id}.
 func (c *Console) updateWebhookJSON(w http.ResponseWriter, r *http.Request) {
 	var in struct {
-		URL string `json:"url"`
+		Revision int64  `json:"revision"`
+		URL      string `json:"url"`
 		// Kinds is left alone when it is not there; [] means all.
 		Kinds []string `json:"kinds"`
 	}
-	if !c.unconditional(w, r) || !c.readJSON(w, r, &in) {
+	if !c.readJSON(w, r, &in) {
 		return
 	}
-	e, err := c.endpointOf(r)
-	if err == nil {
-		e, err = c.cfg.Webhooks.Update(r.Context(), actor(r.Context()), e.ID, in.URL, in.Kinds)
+	e, revision, ok := c.webhookCondition(w, r, in.Revision)
+	if !ok {
+		return
 	}
+	e, err := c.cfg.Webhooks.Seen(revision).Update(r.Context(), actor(r.Context()), e.ID, in.URL, in.Kinds)
 	if err != nil {
 		c.refuseWebhook(w, r, err)
 		return
 	}
+	w.Header().Set("ETag", webhookTag(r, &e))
 	writeJSON(w, http.StatusOK, viewWebhook(r, &e))
 }
 
 // hookAsk is what an action is told.
 type hookAsk struct {
-	Event string `json:"eventId"`
+	// Revision is which one is meant; webhook.Any for whichever there is.
+	Revision int64  `json:"revision"`
+	Event    string `json:"eventId"`
 	// Since is how far back a replay goes; the zero time for all that is kept.
 	Since time.Time `json:"since"`
 	// All: also what was delivered.
@@ -304,30 +331,32 @@ type hookDone struct {
 type hookAction struct {
 	// done names the sentence of the page that follows.
 	done string
-	do   func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, out *hookDone) error
+	// do changes that revision of an endpoint, or has its deliveries posted, whatever the
+	// revision is.
+	do func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, out *hookDone) error
 }
 
 var hookActions = map[string]hookAction{
-	"disable": {"hook-disabled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
-		_, err := hooks.Disable(ctx, actor(ctx), id, webhook.ReasonOperator)
+	"disable": {"hook-disabled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, _ *hookDone) error {
+		_, err := hooks.Seen(in.Revision).Disable(ctx, actor(ctx), id, webhook.ReasonOperator)
 		return err
 	}},
-	"enable": {"hook-enabled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
-		_, err := hooks.Enable(ctx, actor(ctx), id)
+	"enable": {"hook-enabled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, _ *hookDone) error {
+		_, err := hooks.Seen(in.Revision).Enable(ctx, actor(ctx), id)
 		return err
 	}},
-	"delete": {"hook-deleted", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
-		return hooks.Delete(ctx, actor(ctx), id)
+	"delete": {"hook-deleted", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, _ *hookDone) error {
+		return hooks.Seen(in.Revision).Delete(ctx, actor(ctx), id)
 	}},
-	"start-rotation": {"", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, out *hookDone) (err error) {
-		out.Secret, err = hooks.StartRotation(ctx, actor(ctx), id)
+	"start-rotation": {"", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, out *hookDone) (err error) {
+		out.Secret, err = hooks.Seen(in.Revision).StartRotation(ctx, actor(ctx), id)
 		return err
 	}},
-	"finish-rotation": {"finished", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
-		return hooks.FinishRotation(ctx, actor(ctx), id)
+	"finish-rotation": {"finished", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, _ *hookDone) error {
+		return hooks.Seen(in.Revision).FinishRotation(ctx, actor(ctx), id)
 	}},
-	"cancel-rotation": {"canceled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, _ *hookDone) error {
-		return hooks.CancelRotation(ctx, actor(ctx), id)
+	"cancel-rotation": {"canceled", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, in hookAsk, _ *hookDone) error {
+		return hooks.Seen(in.Revision).CancelRotation(ctx, actor(ctx), id)
 	}},
 	"test": {"hook-tested", func(ctx context.Context, hooks *webhook.Registry, id store.EndpointID, _ hookAsk, out *hookDone) error {
 		event, err := hooks.Test(ctx, actor(ctx), id)
@@ -359,12 +388,13 @@ func (c *Console) actWebhookJSON(act hookAction) http.HandlerFunc {
 		if !c.readJSON(w, r, &in) {
 			return
 		}
-		e, err := c.endpointOf(r)
-		out := hookDone{ID: e.ID.String()}
-		if err == nil {
-			err = act.do(r.Context(), c.cfg.Webhooks, e.ID, in, &out)
+		e, revision, ok := c.webhookCondition(w, r, in.Revision)
+		if !ok {
+			return
 		}
-		if err != nil {
+		in.Revision = revision
+		out := hookDone{ID: e.ID.String()}
+		if err := act.do(r.Context(), c.cfg.Webhooks, e.ID, in, &out); err != nil {
 			c.refuseWebhook(w, r, err)
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"codeword/api"
+	"codeword/internal/fault"
 	"codeword/internal/store"
 	"codeword/internal/webhook"
 )
@@ -155,12 +156,20 @@ type webhookView struct {
 	// Secret is a new secret, shown this once.
 	Secret string
 	// Edit is the URL as it is, or was sent.
-	Edit       string
+	Edit string
+	// Sent is what was sent and not made so, since somebody else was faster.
+	Sent       *hookSent
 	AllKinds   []hookKind
 	Filter     url.Values
 	Deliveries []webhook.DeliveryView
 	More       string
 	Events     []eventItem
+}
+
+// hookSent is what a form of an endpoint says.
+type hookSent struct {
+	URL   string
+	Kinds []string
 }
 
 // Given is a filter as it was given.
@@ -171,26 +180,37 @@ func (v webhookView) Rotating() bool { return len(v.SecretTimes) > 1 }
 
 // webhookPage is GET /webhooks/{id}.
 func (c *Console) webhookPage(w http.ResponseWriter, r *http.Request) {
-	c.showWebhook(w, r, http.StatusOK, "", "")
+	c.showWebhook(w, r, http.StatusOK, hookChange{})
 }
 
-// showWebhook shows the endpoint of the path, after a form with what went wrong or with
-// a new secret.
-func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, status int, wrong, secret string) {
+// hookChange is what came of a form.
+type hookChange struct {
+	// wrong is what went wrong, and stale that somebody else was faster.
+	wrong string
+	stale bool
+	// secret is a new secret.
+	secret string
+}
+
+// showWebhook shows the endpoint of the path, after a form with what came of it.
+func (c *Console) showWebhook(w http.ResponseWriter, r *http.Request, status int, done hookChange) {
 	e, err := c.endpointOf(r)
-	if err != nil && secret == "" {
+	if err != nil && done.secret == "" {
 		failed, _, text := c.webhookFailed(r, err)
 		c.problem(w, r, failed, sectionWebhooks, "Endpoint", text)
 		return
 	}
 	view := viewWebhook(r, &e) // of nothing when it cannot be read: the secret must not get lost
 	v := webhookView{
-		frame: c.frame(r, sectionWebhooks, "Endpoint "+view.Host, link{sectionWebhooks, "Webhooks"}), View: view, Secret: secret,
+		frame: c.frame(r, sectionWebhooks, "Endpoint "+view.Host, link{sectionWebhooks, "Webhooks"}), View: view, Secret: done.secret,
 		Edit: view.URL, AllKinds: hookKinds(view.Kinds), Filter: r.URL.Query(),
 	}
 	v.tell(r)
-	if v.Error = wrong; wrong != "" && r.PostForm.Has("url") {
-		v.Edit, v.AllKinds = r.PostForm.Get("url"), hookKinds(r.PostForm["kind"])
+	v.Error = done.wrong
+	if sent := (hookSent{r.PostForm.Get("url"), r.PostForm["kind"]}); r.PostForm.Has("url") && done.stale {
+		v.Sent = &sent
+	} else if r.PostForm.Has("url") && done.wrong != "" {
+		v.Edit, v.AllKinds = sent.URL, hookKinds(sent.Kinds)
 	}
 	v.Filter.Del("done")
 	q, misread := parseDeliveryQuery(asking(r.URL, v.Filter.Encode()))
@@ -220,14 +240,24 @@ func (c *Console) updateWebhookForm(w http.ResponseWriter, r *http.Request) {
 	e, err := c.endpointOf(r)
 	if err == nil {
 		kinds := append([]string{}, r.PostForm["kind"]...)
-		_, err = c.cfg.Webhooks.Update(r.Context(), actor(r.Context()), e.ID, strings.TrimSpace(r.PostFormValue("url")), kinds)
+		to := strings.TrimSpace(r.PostFormValue("url"))
+		_, err = c.cfg.Webhooks.Seen(revisionOf(r)).Update(r.Context(), actor(r.Context()), e.ID, to, kinds)
 	}
 	if err != nil {
-		status, _, text := c.webhookFailed(r, err)
-		c.showWebhook(w, r, status, "Nothing was changed. "+text, "")
+		c.showHookFailed(w, r, "Nothing was changed. ", err)
 		return
 	}
 	http.Redirect(w, r, webhookPath(e.ID.String())+"?done=hook-saved", http.StatusSeeOther)
+}
+
+// showHookFailed shows the endpoint with why a form brought nothing about.
+func (c *Console) showHookFailed(w http.ResponseWriter, r *http.Request, lead string, err error) {
+	status, _, text := c.webhookFailed(r, err)
+	done := hookChange{wrong: lead + text, stale: fault.Is(err, fault.Conflict)}
+	if done.stale {
+		done.wrong = "The endpoint was changed after you opened the page, so your change was not made. The page shows it as it is now."
+	}
+	c.showWebhook(w, r, status, done)
 }
 
 // actWebhookForm is POST /webhooks/{id}/{action}.
@@ -240,10 +270,10 @@ func (c *Console) actWebhookForm(w http.ResponseWriter, r *http.Request) {
 	if !c.readForm(w, r) {
 		return
 	}
-	in := hookAsk{Event: r.PostFormValue("event"), All: r.PostFormValue("all") != ""}
+	in := hookAsk{Revision: revisionOf(r), Event: r.PostFormValue("event"), All: r.PostFormValue("all") != ""}
 	if since := r.PostFormValue("since"); since != "" {
 		if in.Since, ok = parseTime(minutely(since)); !ok {
-			c.showWebhook(w, r, http.StatusBadRequest, "Nothing was posted again. The time is none.", "")
+			c.showWebhook(w, r, http.StatusBadRequest, hookChange{wrong: "Nothing was posted again. The time is none."})
 			return
 		}
 	}
@@ -254,10 +284,9 @@ func (c *Console) actWebhookForm(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		status, _, text := c.webhookFailed(r, err)
-		c.showWebhook(w, r, status, text, "")
+		c.showHookFailed(w, r, "", err)
 	case out.Secret != "":
-		c.showWebhook(w, r, http.StatusOK, "", out.Secret)
+		c.showWebhook(w, r, http.StatusOK, hookChange{secret: out.Secret})
 	case r.PathValue("action") == "delete":
 		http.Redirect(w, r, sectionWebhooks+"?done="+act.done, http.StatusSeeOther)
 	default:

@@ -61,6 +61,8 @@ const (
 // Endpoint is where webhooks go.
 type Endpoint struct {
 	ID store.EndpointID
+	// Revision counts the changes, from 1.
+	Revision int64
 	// Client is whose events it gets; empty for those of all clients.
 	Client string
 	URL    string

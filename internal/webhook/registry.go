@@ -119,6 +119,9 @@ func (r *Registry) read(ctx context.Context) (*endpoints, error) {
 			return nil, fault.Wrap(fault.Internal, "webhook: the stored endpoints cannot be read", err)
 		}
 	}
+	for i := range next.all {
+		next.all[i].Revision = max(1, next.all[i].Revision) // once there was none
+	}
 	next.index()
 	r.view.Store(next)
 	return next, nil
@@ -207,7 +210,7 @@ func (r *Registry) Create(ctx context.Context, actor, client, url string, kinds 
 		return Endpoint{}, "", err
 	}
 	now := r.cfg.Now()
-	e := Endpoint{ID: store.NewEndpointID(), Client: client, URL: url, Kinds: kinds, CreatedAt: now.UTC()}
+	e := Endpoint{ID: store.NewEndpointID(), Revision: 1, Client: client, URL: url, Kinds: kinds, CreatedAt: now.UTC()}
 	clear, sealed, err := newSecret(r.cfg.Keys, e.ID, e.CreatedAt)
 	if err != nil {
 		return Endpoint{}, "", err
@@ -227,110 +230,6 @@ func (r *Registry) Create(ctx context.Context, actor, client, url string, kinds 
 		return append(all, e), entry, nil
 	})
 	return e, clear, err
-}
-
-// Update changes the URL, unless it is empty, and the kinds, unless they are nil.
-func (r *Registry) Update(ctx context.Context, actor string, id store.EndpointID, url string, kinds []string) (Endpoint, error) {
-	if url != "" {
-		if err := checkURL(url); err != nil {
-			return Endpoint{}, err
-		}
-	}
-	if err := checkKinds(kinds); err != nil {
-		return Endpoint{}, err
-	}
-	return r.change(ctx, actor, EventUpdate, id, func(e *Endpoint) (any, error) {
-		changes := make(map[string]delta)
-		if url != "" && url != e.URL {
-			changes["url"] = delta{host(e.URL), host(url)}
-			e.URL = url
-		}
-		if kinds != nil && !slices.Equal(kinds, e.Kinds) {
-			changes["kinds"] = delta{e.Kinds, kinds}
-			e.Kinds = kinds
-		}
-		return endpointData{Endpoint: id.String(), Host: host(e.URL), Kinds: e.Kinds, Changes: changes}, nil
-	})
-}
-
-// Disable ends deliveries; what is queued waits.
-func (r *Registry) Disable(ctx context.Context, actor string, id store.EndpointID, reason string) (Endpoint, error) {
-	kind := EventDisable
-	if actor == audit.Service {
-		kind = EventDisabled
-	}
-	return r.change(ctx, actor, kind, id, func(e *Endpoint) (any, error) {
-		if e.Enabled() {
-			e.DisabledAt, e.Reason = r.cfg.Now().UTC(), reason
-		}
-		return endpointData{Endpoint: id.String(), Host: host(e.URL), Reason: e.Reason}, nil
-	})
-}
-
-// Enable starts deliveries again, and gives what waited a day of its own.
-func (r *Registry) Enable(ctx context.Context, actor string, id store.EndpointID) (Endpoint, error) {
-	e, err := r.change(ctx, actor, EventEnable, id, func(e *Endpoint) (any, error) {
-		e.DisabledAt, e.Reason = time.Time{}, ""
-		return endpointData{Endpoint: id.String(), Host: host(e.URL)}, nil
-	})
-	if err != nil {
-		return e, err
-	}
-	now := r.cfg.Now()
-	_, err = r.replay(ctx, store.WebhookReplay{Now: now, Until: now.Add(GiveUpAfter), Endpoint: id, State: store.DeliveryPending})
-	return e, err
-}
-
-// Delete removes an endpoint. What is queued for it is never delivered.
-func (r *Registry) Delete(ctx context.Context, actor string, id store.EndpointID) error {
-	return r.write(ctx, func(all []Endpoint) ([]Endpoint, audit.Entry, error) {
-		i := slices.IndexFunc(all, func(e Endpoint) bool { return e.ID == id })
-		if i < 0 {
-			return nil, audit.Entry{}, notFound(id)
-		}
-		entry := audit.Entry{Actor: actor, Client: all[i].Client, Kind: EventDelete, Data: endpointData{Endpoint: id.String(), Host: host(all[i].URL)}}
-		return slices.Delete(all, i, i+1), entry, nil
-	})
-}
-
-// StartRotation adds a second secret and returns it; both sign until Finish or Cancel.
-func (r *Registry) StartRotation(ctx context.Context, actor string, id store.EndpointID) (clear string, err error) {
-	_, err = r.change(ctx, actor, EventSecretStart, id, func(e *Endpoint) (any, error) {
-		if len(e.Secrets) >= maxSecrets {
-			return nil, ErrRotating
-		}
-		var sealed SealedSecret
-		if clear, sealed, err = newSecret(r.cfg.Keys, id, r.cfg.Now().UTC()); err != nil {
-			return nil, err
-		}
-		e.Secrets = append(slices.Clone(e.Secrets), sealed)
-		return endpointData{Endpoint: id.String()}, nil
-	})
-	if err != nil {
-		return "", err
-	}
-	return clear, nil
-}
-
-// FinishRotation ends the old secret.
-func (r *Registry) FinishRotation(ctx context.Context, actor string, id store.EndpointID) error {
-	return r.endRotation(ctx, actor, EventSecretFinish, id, 0)
-}
-
-// CancelRotation ends the new secret.
-func (r *Registry) CancelRotation(ctx context.Context, actor string, id store.EndpointID) error {
-	return r.endRotation(ctx, actor, EventSecretCancel, id, 1)
-}
-
-func (r *Registry) endRotation(ctx context.Context, actor, kind string, id store.EndpointID, n int) error {
-	_, err := r.change(ctx, actor, kind, id, func(e *Endpoint) (any, error) {
-		if len(e.Secrets) < maxSecrets {
-			return nil, ErrNotRotating
-		}
-		e.Secrets = slices.Delete(slices.Clone(e.Secrets), n, n+1)
-		return endpointData{Endpoint: id.String()}, nil
-	})
-	return err
 }
 
 // Deliveries lists what was queued for an endpoint, newest first.
@@ -397,20 +296,6 @@ func (r *Registry) Test(ctx context.Context, actor string, id store.EndpointID) 
 		return r.cfg.Queue.QueueWebhooks(ctx, []store.Webhook{w})
 	})
 	return w.ID, err
-}
-
-// change applies f to one endpoint. f returns what the entry of that kind tells.
-func (r *Registry) change(ctx context.Context, actor, kind string, id store.EndpointID, f func(*Endpoint) (any, error)) (out Endpoint, err error) {
-	err = r.write(ctx, func(all []Endpoint) ([]Endpoint, audit.Entry, error) {
-		i := slices.IndexFunc(all, func(e Endpoint) bool { return e.ID == id })
-		if i < 0 {
-			return nil, audit.Entry{}, notFound(id)
-		}
-		data, err := f(&all[i])
-		out = all[i]
-		return all, audit.Entry{Actor: actor, Client: out.Client, Kind: kind, Data: data}, err
-	})
-	return out, err
 }
 
 // write changes the endpoints, once more from the start when somebody else was faster.

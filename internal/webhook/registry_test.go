@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/audit"
 	"codeword/internal/fault"
 	"codeword/internal/store"
 )
@@ -37,6 +38,59 @@ func TestUpdateTellsBeforeAndAfter(t *testing.T) {
 			c.want == "" && strings.Contains(data, "changes") {
 			t.Errorf("%s %s, want %s", last.Kind, data, c.want)
 		}
+	}
+}
+
+// TestRevisions: each change counts, one that is for another revision is none, and an
+// endpoint of earlier versions, which had none, begins with the first.
+func TestRevisions(t *testing.T) {
+	mem := newMemory()
+	id := store.NewEndpointID()
+	body := []byte(`[{"ID":"` + id.String() + `","URL":"https://old.example/","Secrets":[{"Sealed":"AA==","CreatedAt":"2026-01-02T03:04:05Z"}]}]`)
+	if err := mem.PutDocument(t.Context(), store.Document{Name: document, Revision: 1, Body: body}); err != nil {
+		t.Fatal(err)
+	}
+	r := newBed(t, mem, time.Now).registry
+	seen := func(want int64) {
+		t.Helper()
+		if e, err := r.Find(t.Context(), id); err != nil || e.Revision != want {
+			t.Errorf("revision %d, want %d; %v", e.Revision, want, err)
+		}
+	}
+	seen(1)
+	changes := []func(Seen) error{
+		func(s Seen) error {
+			_, err := s.Update(t.Context(), "ann", id, "https://new.example/", nil)
+			return err
+		},
+		func(s Seen) error { _, err := s.Disable(t.Context(), audit.Service, id, ReasonGone); return err },
+		func(s Seen) error { _, err := s.Enable(t.Context(), "ann", id); return err },
+		func(s Seen) error { _, err := s.StartRotation(t.Context(), "ann", id); return err },
+		func(s Seen) error { return s.CancelRotation(t.Context(), "ann", id) },
+		func(s Seen) error { _, err := s.StartRotation(t.Context(), "ann", id); return err },
+		func(s Seen) error { return s.FinishRotation(t.Context(), "ann", id) },
+		func(s Seen) error { return s.Delete(t.Context(), "ann", id) },
+	}
+	for i, change := range changes {
+		now := int64(i + 1)
+		for _, other := range []int64{now - 1, now + 1, -1} {
+			if other == Any {
+				continue
+			}
+			if err := change(r.Seen(other)); !fault.Is(err, fault.Conflict) {
+				t.Errorf("change %d of revision %d: %v", i, other, err)
+			}
+			seen(now)
+		}
+		if err := change(r.Seen(now)); err != nil {
+			t.Errorf("change %d: %v", i, err)
+		}
+		if i < len(changes)-1 {
+			seen(now + 1)
+		}
+	}
+	if all, err := r.List(t.Context(), ""); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 
 // View is an endpoint as operators see it: secrets by their times alone.
 type View struct {
-	ID string `json:"id"`
+	ID       string `json:"id"`
+	Revision int64  `json:"revision"`
 	// ClientID is empty for an endpoint that hears of all clients.
 	ClientID string `json:"clientId,omitempty"`
 	URL      string `json:"url"`
@@ -27,7 +28,7 @@ type View struct {
 // View shows an endpoint.
 func (e *Endpoint) View() View {
 	v := View{
-		ID: e.ID.String(), ClientID: e.Client, URL: e.URL, Host: host(e.URL), Kinds: e.Kinds, State: "enabled", Reason: e.Reason,
+		ID: e.ID.String(), Revision: e.Revision, ClientID: e.Client, URL: e.URL, Host: host(e.URL), Kinds: e.Kinds, State: "enabled", Reason: e.Reason,
 		DisableTime: timeOrNil(e.DisabledAt), CreateTime: api.NewTime(e.CreatedAt), SecretTimes: []api.Time{},
 	}
 	if !e.Enabled() {
