@@ -27,7 +27,7 @@ type Notes interface {
 	Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
 }
 
-// Keys seal what is told of a refusal: it can name the block that the number is in.
+// Keys seal what is told of a refusal: it can name an end user's network.
 type Keys interface {
 	Seal(plain, ad []byte) ([]byte, error)
 	Open(sealed, ad []byte) ([]byte, error)
