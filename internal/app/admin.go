@@ -85,6 +85,7 @@ func (n *node) wireAdmin() error {
 		Rollups:  n.store,
 		Phones: &phoneKeeper{
 			store: n.store, clients: n.clients, otp: n.otp, ring: n.cfg.Ring, now: n.cfg.Now, audit: n.audit,
+			refused: refusalBook(n.store, n.cfg.Ring, n.cfg.Now),
 		},
 		Routes:    n.routeViews,
 		TestSends: n.testSends(),

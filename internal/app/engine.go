@@ -150,6 +150,17 @@ func capability[T any](e engine) (T, bool) {
 	}
 }
 
+// bottom is the engine beneath all others: that of the ledger.
+func bottom(e engine) engine {
+	for {
+		l, ok := e.(layered)
+		if !ok {
+			return e
+		}
+		e = l.beneath()
+	}
+}
+
 // lead runs f on one node: while this one leads, or at once where there is only one.
 func lead(ctx context.Context, e engine, name string, f func(context.Context) error) error {
 	if l, ok := capability[leader](e); ok {

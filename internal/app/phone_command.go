@@ -85,7 +85,8 @@ func (f *storeFlags) withKeeper(ctx context.Context, s streams, do func(*phoneKe
 	return f.with(ctx, s, func(l *ledger, _ *slog.Logger) error {
 		keeper := &phoneKeeper{
 			store: l.store, clients: l.clients, ring: l.ring, audit: l.audit, now: time.Now,
-			otp: otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now}),
+			otp:     otp.New(otp.Config{Store: l.store, Keys: l.ring, Now: time.Now}),
+			refused: refusalBook(l.store, l.ring, time.Now),
 		}
 		err := do(keeper, l)
 		if errors.Is(err, console.ErrNoClient) || errors.Is(err, console.ErrNoPhone) {

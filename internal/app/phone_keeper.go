@@ -13,6 +13,7 @@ import (
 	"codeword/internal/otp"
 	"codeword/internal/phone"
 	"codeword/internal/phone/lookup"
+	"codeword/internal/refusal"
 	"codeword/internal/store"
 	"codeword/internal/tenant"
 )
@@ -32,6 +33,8 @@ type phoneKeeper struct {
 	ring    *keyring.Ring
 	audit   *audit.Trail
 	now     func() time.Time
+	// refused is where refused sends are noted.
+	refused refusal.Book
 }
 
 // phoneKeeperStore is the store's part.
@@ -40,7 +43,6 @@ type phoneKeeperStore interface {
 	messageStore
 	documentStore
 	lineStore
-	noteStore
 	eventStore
 }
 
@@ -164,7 +166,7 @@ func (k *phoneKeeper) Erase(ctx context.Context, actor, client, name string) (co
 		if err != nil {
 			return nil, err
 		}
-		refusals, err := k.book().Forget(ctx, client, s.ids)
+		refusals, err := k.refused.Forget(ctx, client, s.ids)
 		if err != nil {
 			return nil, err
 		}

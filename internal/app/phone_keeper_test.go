@@ -16,6 +16,7 @@ import (
 	"codeword/internal/otp"
 	"codeword/internal/phone"
 	"codeword/internal/phone/lookup"
+	"codeword/internal/refusal"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
 	"codeword/internal/store/sqlite/sqlitetest"
@@ -64,6 +65,7 @@ func (b *keeperBed) use(ring *keyring.Ring) {
 			Store: b.engine, Keys: ring, Now: now, Queued: func() {}, Audit: trail,
 			Lines: lookup.New(lookup.Config{Table: new(lookup.Lines)}),
 		}),
+		refused: refusal.Book{Notes: b.engine, Keys: ring, Now: now},
 	}
 }
 

@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"codeword/api"
 	"codeword/internal/console"
 	"codeword/internal/fault"
+	"codeword/internal/keyring"
 	"codeword/internal/phone"
 	"codeword/internal/refusal"
 	"codeword/internal/server"
@@ -13,10 +15,17 @@ import (
 	"codeword/internal/tenant"
 )
 
+// refusalBook is where refused sends are noted: in the ledger, also where another engine
+// keeps what expires, since that one keeps it in memory, and a stranger can have sends
+// refused at no cost.
+func refusalBook(e engine, ring *keyring.Ring, now func() time.Time) refusal.Book {
+	return refusal.Book{Notes: bottom(e), Keys: ring, Now: now}
+}
+
 // newRefusals notes refused sends for those who ask why a person got no code.
 func newRefusals(n *node) (*refusal.Log, error) {
 	return refusal.NewLog(refusal.Config{
-		Book: refusal.Book{Notes: n.store, Keys: n.cfg.Ring, Now: n.cfg.Now}, PhoneIDs: n.phoneIDs, Log: n.log,
+		Book: refusalBook(n.store, n.cfg.Ring, n.cfg.Now), PhoneIDs: n.phoneIDs, Log: n.log,
 	})
 }
 
@@ -32,14 +41,9 @@ func (n *node) refused(c *tenant.Client, number phone.Number, why *fault.Error) 
 	})
 }
 
-// book is where refusals are kept.
-func (k *phoneKeeper) book() *refusal.Book {
-	return &refusal.Book{Notes: k.store, Keys: k.ring, Now: k.now}
-}
-
 // refusals are the refused sends that are remembered of a phone, newest first.
 func (k *phoneKeeper) refusals(ctx context.Context, s *subject) ([]console.PhoneRefusal, error) {
-	found, err := k.book().Of(ctx, s.client.ID, s.ids)
+	found, err := k.refused.Of(ctx, s.client.ID, s.ids)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (b *keeperBed) refuse(client, number string, why *fault.Error) {
 	b.t.Helper()
 	n := &node{cfg: nodeConfig{Now: func() time.Time { return b.now }, Ring: b.ring}, log: slog.New(slog.DiscardHandler), otp: b.otp}
 	var err error
-	n.refusals, err = refusal.NewLog(refusal.Config{Book: *b.book(), PhoneIDs: n.phoneIDs, Log: n.log})
+	n.refusals, err = refusal.NewLog(refusal.Config{Book: b.refused, PhoneIDs: n.phoneIDs, Log: n.log})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -107,6 +107,18 @@ func TestRefusedCodes(t *testing.T) {
 		b.refuse("client-live-a", keptNumber, fault.New(kind, "x"))
 		if got := b.find("", keptNumber)[0].Refusals[0]; got.Code != want || got.Code.Message() == "" {
 			t.Errorf("kind %d: %+v", kind, got)
+		}
+	}
+}
+
+// TestRefusalBookIsInLedger: a flood of refusals fills a disk, if anything, and not the
+// memory of the engine that keeps what expires.
+func TestRefusalBookIsInLedger(t *testing.T) {
+	t.Parallel()
+	ledger := &leading{}
+	for _, e := range []engine{ledger, layer{below: ledger}, layer{below: layer{below: ledger}}} {
+		if book := refusalBook(e, nil, time.Now); book.Notes != refusal.Notes(ledger) {
+			t.Errorf("%T: noted in a %T", e, book.Notes)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func TestHeldBack(t *testing.T) {
 	t.Parallel()
 	b, s := newScreenedBed(t)
 	b.live.Lookup = phone.LookupPolicy{Mode: phone.LookupAlways}
-	s.verdict.ProvenOnly, s.verdict.Why = true, "the guard holds back exchange 650-253"
+	s.verdict.ProvenOnly, s.verdict.Why = true, "the guard holds back the exchange of the number"
 	if _, err := b.trySend(b.live, number); !fault.Is(err, fault.Blocked) || !strings.Contains(err.Error(), s.verdict.Why) {
 		t.Fatalf("held back: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,10 @@ const (
 	maxSeen = 8192
 	// gatherTime is how long refusals wait for others, to be stored with them.
 	gatherTime = 500 * time.Millisecond
-	// storeTimeout is how long storing them may take.
+	// storeAtOnce is how many are stored in one call: sends may wait behind it.
+	storeAtOnce = 500
+	// storeTimeout is how long storing them may take, and how long it may go on after the
+	// end.
 	storeTimeout = 3 * time.Second
 )
 
@@ -114,17 +118,21 @@ func (l *Log) allowance(client string) *rate.Limiter {
 	return a
 }
 
-// Run stores what was added until ctx ends, and then what is left.
+// Run stores what was added until ctx ends; what is there then it stores still, as far as
+// that takes no longer than storeTimeout.
 func (l *Log) Run(ctx context.Context) error {
+	storing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(storeTimeout, cancel) })()
 	for ctx.Err() == nil {
 		select {
 		case <-l.wake:
 			l.gather(ctx)
-			l.store(ctx)
+			l.store(storing)
 		case <-ctx.Done():
 		}
 	}
-	l.store(ctx)
+	l.store(storing)
 	return nil
 }
 
@@ -138,7 +146,7 @@ func (*Log) gather(ctx context.Context) {
 	}
 }
 
-// store stores what waits. It does so after the end of ctx, too.
+// store stores what waits.
 func (l *Log) store(ctx context.Context) {
 	l.mu.Lock()
 	batch := l.waiting
@@ -160,10 +168,13 @@ func (l *Log) store(ctx context.Context) {
 		}
 		notes = append(notes, note)
 	}
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if len(notes) > 0 {
-		errs = append(errs, l.cfg.Book.Notes.PutNotes(limited, now, notes))
+	for some := range slices.Chunk(notes, storeAtOnce) {
+		if err := l.cfg.Book.Notes.PutNotes(limited, now, some); err != nil {
+			errs = append(errs, err)
+			break
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		l.cfg.Log.WarnContext(ctx, "refused sends were not noted", "count", len(batch), "error", err)

@@ -7,9 +7,8 @@ package refusal
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"codeword/internal/store"
@@ -27,7 +26,7 @@ type Notes interface {
 	Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
 }
 
-// Keys seal what is told of a refusal: it can name the block that the number is in.
+// Keys seal what is told of a refusal: it can name an end user's network.
 type Keys interface {
 	Seal(plain, ad []byte) ([]byte, error)
 	Open(sealed, ad []byte) ([]byte, error)
@@ -43,16 +42,15 @@ type Book struct {
 // Refusal is that sends to a phone were refused for a reason.
 type Refusal struct {
 	// At is the last time, to within half a minute.
-	At time.Time `json:"-"`
+	At time.Time
 	// Code is what the caller was told, and Limit which limit was meant, if one was.
-	Code  string `json:"code"`
-	Limit string `json:"limit,omitempty"`
-	// Detail is what the log says of it. It names no phone.
-	Detail string `json:"detail,omitempty"`
+	Code, Limit string
+	// Detail is what the log says of it; empty when it cannot be opened. It names no phone.
+	Detail string
 }
 
 // Of lists what is remembered of the phone that has these ids within a client, newest
-// first.
+// first. What was noted under several ids for the same reason is told once.
 func (b *Book) Of(ctx context.Context, client string, ids []store.PhoneID) ([]Refusal, error) {
 	rows, err := b.rows(ctx, client, ids)
 	if err != nil {
@@ -60,13 +58,13 @@ func (b *Book) Of(ctx context.Context, client string, ids []store.PhoneID) ([]Re
 	}
 	out := make([]Refusal, len(rows))
 	for i := range rows {
-		if out[i], err = b.read(&rows[i]); err != nil {
-			return nil, fmt.Errorf("refusal: a note cannot be read: %w", err)
-		}
+		out[i] = b.read(&rows[i])
 	}
-	slices.SortStableFunc(out, func(a, b Refusal) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Limit, b.Limit))
-	})
+	byReason := func(a, b Refusal) int { return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Limit, b.Limit)) }
+	newest := func(a, b Refusal) int { return b.At.Compare(a.At) }
+	slices.SortFunc(out, func(a, b Refusal) int { return cmp.Or(byReason(a, b), newest(a, b)) })
+	out = slices.CompactFunc(out, func(a, b Refusal) bool { return byReason(a, b) == 0 })
+	slices.SortStableFunc(out, newest)
 	return out, nil
 }
 
@@ -77,11 +75,11 @@ func (b *Book) Forget(ctx context.Context, client string, ids []store.PhoneID) (
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
-	now := b.Now()
 	for i := range rows {
-		rows[i].Until, rows[i].Body = now, nil
+		// Long ago, so that they have ended by every clock.
+		rows[i].Until, rows[i].Body = time.Unix(0, 0), nil
 	}
-	return len(rows), b.Notes.PutNotes(ctx, now, rows)
+	return len(rows), b.Notes.PutNotes(ctx, b.Now(), rows)
 }
 
 func (b *Book) rows(ctx context.Context, client string, ids []store.PhoneID) (rows []store.Note, err error) {
@@ -99,22 +97,21 @@ func (b *Book) rows(ctx context.Context, client string, ids []store.PhoneID) (ro
 func topic(client string, id store.PhoneID) string { return "refused/" + client + "/" + id.String() }
 
 // write makes the note of a refusal. The next one for the same reason takes its place.
-func (b *Book) write(client string, id store.PhoneID, r *Refusal) (store.Note, error) {
-	n := store.Note{Topic: topic(client, id), Key: r.Code + "/" + r.Limit, At: r.At, Until: r.At.Add(Life)}
-	plain, err := json.Marshal(r)
-	if err == nil {
-		n.Body, err = b.Keys.Seal(plain, place(&n))
-	}
+func (b *Book) write(client string, id store.PhoneID, r *Refusal) (n store.Note, err error) {
+	n = store.Note{Topic: topic(client, id), Key: r.Code + "/" + r.Limit, At: r.At, Until: r.At.Add(Life)}
+	n.Body, err = b.Keys.Seal([]byte(r.Detail), place(&n))
 	return n, err
 }
 
-func (b *Book) read(n *store.Note) (r Refusal, err error) {
-	plain, err := b.Keys.Open(n.Body, place(n))
-	if err == nil {
-		err = json.Unmarshal(plain, &r)
+// read reads a note. One whose body another node sealed, under a key that this one does
+// not have yet, still tells what is in clear.
+func (b *Book) read(n *store.Note) Refusal {
+	r := Refusal{At: n.At}
+	r.Code, r.Limit, _ = strings.Cut(n.Key, "/")
+	if detail, err := b.Keys.Open(n.Body, place(n)); err == nil {
+		r.Detail = string(detail)
 	}
-	r.At = n.At
-	return r, err
+	return r
 }
 
 // place is what a note's body is bound to.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -151,12 +152,24 @@ func (s *Screen) Screen(in *Send) Verdict {
 		v.used = used
 		if held {
 			v.ProvenOnly = set.FraudGuard == tenant.GuardEnforce && !s.cfg.Free(in.Client)
-			v.Why = "the guard holds back " + d.Key.Scope.String() + " " + publicName(&d)
+			v.Why = "the guard holds back " + heldName(&d)
 			s.cfg.Metrics.Held(d.Key.Scope.String(), v.ProvenOnly)
 		}
 	}
 	s.reserve(in, &v)
 	return v
+}
+
+// heldName is what is held back, as it may be told of a single send. The digits of a block
+// or exchange are left out: with the last four, which are told of phones, they are the
+// whole number.
+func heldName(d *fraud.Decision) string {
+	switch d.Key.Scope {
+	case fraud.Exchange, fraud.Block:
+		return "the " + d.Key.Scope.String() + " of the number"
+	case fraud.Client, fraud.Address, fraud.Network, fraud.Device:
+	}
+	return strings.TrimSpace(d.Key.Scope.String() + " " + publicName(d))
 }
 
 // reserve puts the price of the message on the client's account.

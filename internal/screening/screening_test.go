@@ -177,6 +177,19 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestWhyNamesNoDigits: why a send is held back stands where the last four digits of its
+// number may stand as well. With the exchange they would be the whole number.
+func TestWhyNamesNoDigits(t *testing.T) {
+	t.Parallel()
+	s := newService(t, `{}`)
+	n := s.node("a")
+	s.pump(n)
+	v, _ := s.send(n, "+12065550000")
+	if v.Why != "the guard holds back the block of the number" {
+		t.Errorf("%q", v.Why)
+	}
+}
+
 // TestHoldsTravel: a hold counts on all nodes, after a restart, and until an operator
 // ends it.
 func TestHoldsTravel(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -230,4 +231,35 @@ func TestErrorsEchoNothing(t *testing.T) {
 	if failures < 20 {
 		t.Errorf("only %d of %d calls were refused", failures, len(answers))
 	}
+}
+
+// TestNumberBehindAnID looks a phone up by its id alone, which an operator may, after the
+// guard came to hold its block back. Its last digits are told, so the first must not be:
+// only an administrator may export the number.
+func TestNumberBehindAnID(t *testing.T) {
+	t.Parallel()
+	s := testserver.Start(t, testserver.Options{})
+	c := callAs(t, s.Endpoint, s.Live)
+	victim := number(1999)
+	id := c.mustSend(victim)
+	for n, deadline := 1000, time.Now().Add(time.Minute); !bytes.Contains(s.Admin("/admin/v1/guard/holds"), []byte(victim[:8])); n++ {
+		if time.Now().After(deadline) {
+			t.Fatal("the guard holds nothing back")
+		}
+		c.send(number(n))
+	}
+	s.Command("phone", "block", "--data", s.Data, "--client", s.Live.ID, victim)
+	told := ""
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(told, "the guard holds back"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing is told of the guard: %s", told)
+		}
+		c.send(victim)
+		told = string(s.Command("phone", "find", "--data", s.Data, id))
+	}
+	tells := strings.Contains(told, victim[2:8])
+	if tells || !strings.Contains(told, victim[8:]) {
+		t.Errorf("by the id of a phone there is told %s", told)
+	}
+	report(t, "number-behind-id", "a look-up by id of a phone in a block that is held back", "tells the other digits: %t", tells)
 }
