@@ -17,6 +17,8 @@ type failing struct {
 
 func (f *failing) Helper()               {}
 func (f *failing) Fatalf(string, ...any) { f.failed = true; panic(f) }
+func (f *failing) Errorf(string, ...any) { f.failed = true }
+func (f *failing) Failed() bool          { return f.failed }
 
 func TestWithin(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -38,5 +40,30 @@ func TestWithin(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestChances(t *testing.T) {
+	for name, tc := range map[string]struct {
+		late  []string
+		wrong bool
+		tries int
+		fails bool
+	}{
+		"in time":        {[]string{""}, false, 1, false},
+		"late once":      {[]string{"late", ""}, false, 2, false},
+		"always late":    {[]string{"late", "late", "late"}, false, 3, true},
+		"late and wrong": {[]string{"late"}, true, 1, true},
+	} {
+		tb, n := &failing{TB: t}, 0
+		waittest.Chances(tb, func() string {
+			if n++; tc.wrong {
+				tb.Errorf("wrong")
+			}
+			return tc.late[n-1]
+		})
+		if n != tc.tries || tb.failed != tc.fails {
+			t.Errorf("%s: %d tries, failed: %t", name, n, tb.failed)
+		}
 	}
 }
