@@ -7,13 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"codeword/internal/store/postgres/postgrestest"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
 const (
 	callers = 24
-	// recovery is how long after the database the service may take to work again.
-	recovery = 5 * time.Second
+	// recovery is how long after the database the service may take to work again: five
+	// seconds are promised.
+	recovery = waittest.Slack * 5 * time.Second
 	// steady is for how long the load runs before, and after, anything happens.
 	steady = time.Second
 )
@@ -45,7 +47,7 @@ func (tr *trial) flows(when string, limit time.Duration) time.Duration {
 	began := time.Now()
 	// Some that were under way may be answered yet.
 	enough := tr.load.Accepted.Load() + 2*callers
-	return within(tr.t, limit, "sends are accepted "+when, func() bool {
+	return waittest.Within(tr.t, limit, "sends are accepted "+when, func() bool {
 		return tr.load.Accepted.Load() > enough && time.Unix(0, tr.load.LastAccepted.Load()).After(began)
 	})
 }
@@ -70,7 +72,7 @@ func (tr *trial) count() (n tally) {
 
 // moved is how long accepted messages may take from Redis to the database, at most:
 // another node takes over what a node could not tell to be done.
-const moved = 15 * time.Second
+const moved = waittest.Patience
 
 // end stops the load and holds the database to what was acknowledged: each accepted
 // number but for so many has its message, and no number more than its one send.

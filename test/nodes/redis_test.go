@@ -6,6 +6,7 @@ import (
 
 	"codeword/internal/store/postgres/postgrestest"
 	"codeword/internal/store/redis/redistest"
+	"codeword/internal/waittest"
 )
 
 // TestRedisRestarts kills the server under load and starts it again a second later.
@@ -37,7 +38,7 @@ func TestRedisPauses(t *testing.T) {
 const (
 	// promotion is how long the cluster may take to put a replica in the place of a
 	// primary.
-	promotion = 15 * time.Second
+	promotion = waittest.Patience
 	// replicating is how many accepted sends may be on their way to the replica, at
 	// most, when the primary dies: asynchronous replication loses those.
 	replicating = 2 * callers
@@ -51,7 +52,7 @@ func TestClusterLosesAPrimary(t *testing.T) {
 	tr := begin(t, db.URL(), db.URL(), c.URL())
 	c.Primaries[0].Kill()
 	killed := time.Now()
-	within(t, promotion, "a replica is promoted", func() bool {
+	waittest.Within(t, promotion, "a replica is promoted", func() bool {
 		for _, r := range c.Replicas {
 			if r.Info(t, "replication", "role") == "master" {
 				return true
@@ -62,7 +63,7 @@ func TestClusterLosesAPrimary(t *testing.T) {
 	took := time.Since(killed)
 	// A third of all numbers is on that primary; all have to be accepted again.
 	refused := tr.load.Refused.Load()
-	recovered := within(t, recovery, "nothing is refused any more", func() bool {
+	recovered := waittest.Within(t, recovery, "nothing is refused any more", func() bool {
 		before := refused
 		refused = tr.load.Refused.Load()
 		if refused != before {
