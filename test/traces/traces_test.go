@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"codeword/api"
+	"codeword/internal/addresstest"
 	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
@@ -295,9 +296,7 @@ func TestFailingReceiver(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("no\n", 100_000))
 	}))
 	t.Cleanup(refusing.Close)
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	for name, url := range map[string]string{"refuses": refusing.URL, "hangs": hanging.URL, "is gone": gone.URL} {
+	for name, url := range map[string]string{"refuses": refusing.URL, "hangs": hanging.URL, "is gone": "http://" + addresstest.Refusing} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := testserver.Start(t, testserver.Options{Env: []string{
