@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"codeword/internal/leaktest"
 	"codeword/test/browser"
 	"codeword/test/testserver"
 )
@@ -73,7 +74,7 @@ func TestDemo(t *testing.T) {
 				t.Errorf("a code for %q", to)
 			}
 			code := s.Code(number)
-			if testserver.Tells(browser.Eval[string](tab, "document.documentElement.outerHTML"), code) {
+			if leaktest.Tells(browser.Eval[string](tab, "document.documentElement.outerHTML"), code) {
 				t.Error("the page knows the code")
 			}
 			tab.Examine("3-code")

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -92,12 +91,6 @@ type Message struct {
 // Code returns the code that the message brings: the digits it starts with.
 func (m Message) Code() string {
 	return m.Text[:len(m.Text)-len(strings.TrimLeft(m.Text, "0123456789"))]
-}
-
-// Tells reports whether a text holds a code, as a word of its own: six digits in a row
-// stand within some id, number or time by chance.
-func Tells(text, code string) bool {
-	return regexp.MustCompile(`(^|[^0-9A-Za-z])` + regexp.QuoteMeta(code) + `([^0-9A-Za-z]|$)`).MatchString(text)
 }
 
 // Inbox returns the messages to a number, newest first.

@@ -20,6 +20,7 @@ import (
 
 	"codeword/api"
 	"codeword/internal/addresstest"
+	"codeword/internal/leaktest"
 	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
@@ -223,7 +224,7 @@ func (r *receiver) private(t *testing.T, code string, secrets ...string) {
 	t.Helper()
 	for _, s := range r.spans {
 		text := s.String()
-		if testserver.Tells(text, code) {
+		if leaktest.Tells(text, code) {
 			t.Errorf("a span tells the code %q: %s", code, text)
 		}
 		for _, secret := range append(secrets, number[1:], "hostile") {

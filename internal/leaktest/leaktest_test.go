@@ -1,9 +1,9 @@
-package testserver_test
+package leaktest_test
 
 import (
 	"testing"
 
-	"codeword/test/testserver"
+	"codeword/internal/leaktest"
 )
 
 func TestTells(t *testing.T) {
@@ -11,7 +11,7 @@ func TestTells(t *testing.T) {
 		"": false, "123456": true, `"code":"123456"`: true, "123456 is your code.": true, "code=123456&x": true, "a 123456\n": true,
 		"phone-number-live-0123456a-0000": false, "1764123456999999": false, "+16501234567": false, "x123456": false, "123457": false,
 	} {
-		if got := testserver.Tells(text, "123456"); got != want {
+		if got := leaktest.Tells(text, "123456"); got != want {
 			t.Errorf("%q: %t", text, got)
 		}
 	}
