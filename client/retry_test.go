@@ -17,6 +17,7 @@ import (
 
 	"codeword/api"
 	"codeword/client"
+	"codeword/internal/addresstest"
 )
 
 // step is one scripted answer; an error when status is 0.
@@ -285,19 +286,13 @@ func TestCertificateIsNotRetried(t *testing.T) {
 
 // TestDeadPort: nothing was sent, so that even an attempt is repeated.
 func TestDeadPort(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
 	var dials atomic.Int32
 	tr := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dials.Add(1)
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
 	c := build(t, client.Config{
-		BaseURL: "http://" + addr, ClientID: id, ClientSecret: secret, InitialWait: time.Millisecond, HTTPClient: &http.Client{Transport: tr},
+		BaseURL: "http://" + addresstest.Refusing, ClientID: id, ClientSecret: secret, InitialWait: time.Millisecond, HTTPClient: &http.Client{Transport: tr},
 	})
 	if _, err := c.Authenticate(t.Context(), "p", "123456"); err == nil || dials.Load() != client.DefaultMaxTries {
 		t.Errorf("got %v after %d dials", err, dials.Load())

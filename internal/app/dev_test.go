@@ -17,6 +17,7 @@ import (
 	"codeword/client"
 	"codeword/internal/app"
 	"codeword/internal/clocktest"
+	"codeword/internal/waittest"
 )
 
 func startDev(t *testing.T, dir string, c *clocktest.Clock) (*app.Dev, error) {
@@ -38,19 +39,16 @@ func caller(t *testing.T, url, id, secret string) *client.Client {
 // inbox returns the text of the newest message to a number.
 func inbox(t *testing.T, d *app.Dev, to string) string {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		var page struct {
-			Messages []struct{ Text string } `json:"messages"`
-		}
+	var page struct {
+		Messages []struct{ Text string } `json:"messages"`
+	}
+	waittest.Until(t, "a message in the inbox", func() bool {
 		if err := json.Unmarshal(admin(t, d, "/admin/v1/inbox?to=%2B"+strings.TrimPrefix(to, "+")), &page); err != nil {
 			t.Fatal(err)
 		}
-		if len(page.Messages) > 0 {
-			return page.Messages[0].Text
-		}
-	}
-	t.Fatal("no message in the inbox")
-	return ""
+		return len(page.Messages) > 0
+	})
+	return page.Messages[0].Text
 }
 
 // settle waits until the delivery loop has every message behind it, and knows
@@ -58,18 +56,15 @@ func inbox(t *testing.T, d *app.Dev, to string) string {
 // once a second. To it, a message from before the clock is moved has waited long.
 func settle(t *testing.T, d *app.Dev) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	waittest.Until(t, "no message is queued", func() bool {
 		var page struct {
 			Messages []struct{} `json:"messages"`
 		}
 		if err := json.Unmarshal(admin(t, d, "/admin/v1/messages?status=queued"), &page); err != nil {
 			t.Fatal(err)
 		}
-		if len(page.Messages) == 0 && bytes.Contains(admin(t, d, "/metrics"), []byte("\ncodeword_queue_messages 0\n")) {
-			return
-		}
-	}
-	t.Fatal("a message stays queued")
+		return len(page.Messages) == 0 && bytes.Contains(admin(t, d, "/metrics"), []byte("\ncodeword_queue_messages 0\n"))
+	})
 }
 
 // admin gets a document from the admin listener.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"codeword/internal/leaktest"
 	"codeword/internal/message"
 )
 
@@ -28,7 +29,7 @@ func TestTextIsRedacted(t *testing.T) {
 	}
 	out.Write(raw)
 	hex := fmt.Sprintf("%x", "271828")
-	if s := out.String(); strings.Contains(s, "271828") || strings.Contains(s, hex) || !strings.Contains(s, "[text]") {
+	if s := out.String(); leaktest.Tells(s, "271828") || strings.Contains(s, hex) || !strings.Contains(s, "[text]") {
 		t.Errorf("the code leaked: %s", s)
 	}
 }

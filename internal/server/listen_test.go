@@ -27,10 +27,8 @@ import (
 	"codeword/api"
 	"codeword/internal/otp"
 	"codeword/internal/server"
+	"codeword/internal/waittest"
 )
-
-// patience bounds every wait for the network of these tests.
-const patience = 10 * time.Second
 
 // listen starts a Listener over a server with fakes and returns its address.
 func listen(t *testing.T, change func(*server.ListenConfig)) (string, *fakeOTP, *server.Listener) {
@@ -55,7 +53,7 @@ func listen(t *testing.T, change func(*server.ListenConfig)) (string, *fakeOTP, 
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waittest.Patience)
 		defer cancel()
 		if err := l.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("shutdown: %v", err)
@@ -74,7 +72,7 @@ func dial(t *testing.T, addr string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(waittest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -104,7 +102,7 @@ func rawSend(body string) string {
 }
 
 func short(c *server.ListenConfig) {
-	c.ReadHeaderTimeout, c.ReadTimeout, c.IdleTimeout = 100*time.Millisecond, 200*time.Millisecond, 150*time.Millisecond
+	c.ReadHeaderTimeout, c.ReadTimeout = 100*time.Millisecond, 200*time.Millisecond
 }
 
 func TestSlowAndSilentConnectionsAreClosed(t *testing.T) {
@@ -123,16 +121,20 @@ func TestSlowAndSilentConnectionsAreClosed(t *testing.T) {
 			}
 		})
 	}
+	if len(domain.sent) != 0 {
+		t.Errorf("%d sends, and none was whole", len(domain.sent))
+	}
 	t.Run("idle after an answer", func(t *testing.T) {
+		addr, domain, _ := listen(t, func(c *server.ListenConfig) { c.IdleTimeout = 150 * time.Millisecond })
 		c := dial(t, addr)
 		write(t, c, rawSend(goodSend))
 		if got := closedByServer(t, c); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
 			t.Errorf("answered %q", got)
 		}
+		if len(domain.sent) != 1 {
+			t.Errorf("%d sends, want the one that was whole", len(domain.sent))
+		}
 	})
-	if len(domain.sent) != 1 {
-		t.Errorf("%d sends, want the one that was whole", len(domain.sent))
-	}
 }
 
 func TestHugeHeadersAreRefused(t *testing.T) {
@@ -191,7 +193,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Fatalf("%d bytes for a connection too many", n)
 	}
 	_ = first.Close()
-	if err := second.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := second.SetReadDeadline(time.Now().Add(waittest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(second), nil)
@@ -219,7 +221,7 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 		}
 	})
 	// New connections are refused once the shutdown began.
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(waittest.Patience); ; {
 		probe, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 		if err != nil {
 			break

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"codeword/internal/addresstest"
 	"codeword/internal/audit/audittest"
 	"codeword/internal/store"
 )
@@ -181,7 +182,7 @@ func TestNothingInside(t *testing.T) {
 	b.run()
 	id := b.emit(KindMessageSent)
 	for _, e := range []Endpoint{named, direct} {
-		b.eventually("refusal", 5*time.Second, func() bool { return b.delivery(&e, id).Attempts > 0 })
+		b.eventually("refusal", func() bool { return b.delivery(&e, id).Attempts > 0 })
 		if d := b.delivery(&e, id); d.Error != reasonForbidden || d.State != store.DeliveryPending {
 			t.Errorf("%s: %+v", e.URL, d)
 		}
@@ -190,7 +191,7 @@ func TestNothingInside(t *testing.T) {
 	e, _ := other.create(redirect.URL)
 	other.run()
 	id = other.emit(KindMessageSent)
-	other.eventually("redirect", 5*time.Second, func() bool { return other.delivery(&e, id).Attempts > 0 })
+	other.eventually("redirect", func() bool { return other.delivery(&e, id).Attempts > 0 })
 	if d := other.delivery(&e, id); d.Status != http.StatusTemporaryRedirect || d.State != store.DeliveryPending {
 		t.Errorf("redirected: %+v", d)
 	}
@@ -204,11 +205,9 @@ func TestReasons(t *testing.T) {
 	t.Parallel()
 	reset := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	t.Cleanup(reset.Close)
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
 	_, broken := newServer(t, always(500))
 	for url, want := range map[string]string{
-		reset.URL: reasonConnect, closed.URL: reasonConnect, broken: reasonStatus,
+		reset.URL: reasonConnect, "http://" + addresstest.Refusing: reasonConnect, broken: reasonStatus,
 		"https://nobody.example/": reasonResolve, "https://10.0.0.1/": reasonForbidden,
 	} {
 		b := newBed(t, newMemory(), time.Now, func(c *Config) { c.Resolver = names{} })

@@ -19,6 +19,7 @@ import (
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite/sqlitetest"
 	"codeword/internal/tenant"
+	"codeword/internal/waittest"
 )
 
 const client = "client-live-a"
@@ -136,13 +137,9 @@ func (b *bed) delivery(e *Endpoint, id store.EventID) store.WebhookDelivery {
 	return store.WebhookDelivery{}
 }
 
-func (b *bed) eventually(what string, within time.Duration, f func() bool) {
+func (b *bed) eventually(what string, f func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(within); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			b.t.Fatalf("not in time: %s", what)
-		}
-	}
+	waittest.Until(b.t, what, f)
 }
 
 // receiver notes what it gets, counts it by id, and answers with status. It needs no

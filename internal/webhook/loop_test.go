@@ -208,7 +208,7 @@ func TestCrash(t *testing.T) {
 	b.create(url)
 	ids := b.emitAll(KindMessageSent, 200)
 	stop := b.run()
-	b.eventually("some", 5*time.Second, func() bool { return len(r.all()) > 50 })
+	b.eventually("some", func() bool { return len(r.all()) > 50 })
 	dying.kill()
 	stop()
 	if err := st.Close(); err != nil {
@@ -223,7 +223,7 @@ func TestCrash(t *testing.T) {
 	}
 	second := newBed(t, again, time.Now, func(c *Config) { c.Keys = b.ring })
 	second.run()
-	b.eventually("all", 5*time.Second, func() bool {
+	b.eventually("all", func() bool {
 		for _, id := range ids {
 			if r.count(id) == 0 {
 				return false

@@ -1,6 +1,7 @@
 package attack_test
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -10,11 +11,30 @@ import (
 	"codeword/api"
 	"codeword/internal/app"
 	"codeword/internal/clocktest"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
+// clock is one that a server lives by.
+type clock struct {
+	*clocktest.Clock
+
+	t *testing.T
+	e *testserver.Endpoint
+}
+
+// Advance moves the clock once all messages have left: one that were still queued would
+// have waited for all that time, and the server refuse sends for it.
+func (c clock) Advance(d time.Duration) {
+	c.t.Helper()
+	waittest.Until(c.t, "no message is queued", func() bool {
+		return bytes.Contains(c.e.Admin("/admin/v1/messages?status=queued&limit=1"), []byte(`"messages":[]`))
+	})
+	c.Clock.Advance(d)
+}
+
 // simulate starts a server in this process that lives by the clock.
-func simulate(t *testing.T) (*testserver.Endpoint, *clocktest.Clock) {
+func simulate(t *testing.T) (*testserver.Endpoint, clock) {
 	t.Helper()
 	now := clocktest.At(time.Now().Truncate(time.Second))
 	d, err := app.StartDev(t.Context(), app.DevConfig{
@@ -29,11 +49,12 @@ func simulate(t *testing.T) (*testserver.Endpoint, *clocktest.Clock) {
 			t.Error(err)
 		}
 	})
-	return testserver.NewEndpoint(
+	e := testserver.NewEndpoint(
 		t, d.URL, d.AdminURL, d.AdminToken,
 		testserver.Credentials{ID: d.TestClientID, Secret: d.TestClientSecret},
 		testserver.Credentials{ID: d.LiveClientID, Secret: d.LiveClientSecret},
-	), now
+	)
+	return e, clock{now, t, e}
 }
 
 // wait is what a 429 asks for.

@@ -25,14 +25,12 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"codeword/internal/waittest"
 	"codeword/test/peers"
 )
 
-const (
-	// limit is how long a page may take for anything.
-	limit     = 10 * time.Second
-	pollEvery = 10 * time.Millisecond
-)
+// pollEvery is between two looks at a page, which may take anything waittest.Patience.
+const pollEvery = 10 * time.Millisecond
 
 // Screenshots names the environment variable with the directory into which
 // Examine puts pictures; none are made without it.
@@ -52,7 +50,8 @@ func Start(tb testing.TB) *Browser {
 		}
 		tb.Skipf("no browser: %v", err)
 	}
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.UserDataDir(tb.TempDir()))
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.UserDataDir(tb.TempDir()),
+		chromedp.WSURLReadTimeout(waittest.Patience))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses root otherwise; the pages are ours
 	}
@@ -207,7 +206,7 @@ func (t *Tab) MayFail(part string) {
 // Do carries out actions, and fails the test when one cannot be.
 func (t *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	t.tb.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, limit)
+	ctx, cancel := context.WithTimeout(t.ctx, waittest.Patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		t.tb.Fatalf("browser: %v", err)
@@ -216,7 +215,7 @@ func (t *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 
 // Try carries out an action that may fail.
 func (t *Tab) Try(action chromedp.Action[chromedp.Void]) error {
-	ctx, cancel := context.WithTimeout(t.ctx, limit)
+	ctx, cancel := context.WithTimeout(t.ctx, waittest.Patience)
 	defer cancel()
 	return chromedp.Do(ctx, action)
 }
@@ -250,18 +249,19 @@ func Eval[T any](t *Tab, expression string) T {
 }
 
 func eval[T any](t *Tab, expression string) (T, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, limit)
+	ctx, cancel := context.WithTimeout(t.ctx, waittest.Patience)
 	defer cancel()
 	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// Await waits until an expression is true. It asks from outside, since the pages'
-// policies allow no script made of text. An answer that is lost since the page gives way
-// to the next one is none.
+// Await waits until an expression is true of a page that is whole: one of which a part has
+// arrived, or whose style has not, moves under a click, and is not what people see. It
+// asks from outside, since the pages' policies allow no script made of text. An answer
+// that is lost since the page gives way to the next one is none.
 func (t *Tab) Await(condition string) {
 	t.tb.Helper()
-	for deadline := time.Now().Add(limit); ; time.Sleep(pollEvery) {
-		holds, err := eval[bool](t, "!!("+condition+")")
+	for deadline := time.Now().Add(waittest.Patience); ; time.Sleep(pollEvery) {
+		holds, err := eval[bool](t, `document.readyState === "complete" && !!(`+condition+")")
 		switch {
 		case holds:
 			return
@@ -329,12 +329,15 @@ func (t *Tab) command(name string) {
 // Click clicks the element with an id.
 func (t *Tab) Click(id string) {
 	t.tb.Helper()
-	t.Do(chromedp.Click(chromedp.ID(id)))
+	t.ClickOn(`[id="` + id + `"]`)
 }
 
-// ClickOn clicks the first element that a CSS selector matches.
+// ClickOn clicks the first element that a CSS selector matches. It has the focus before:
+// between the look where it is and the click, a page that keeps itself fresh does not put
+// another one in its place, as it does not while somebody is at work there.
 func (t *Tab) ClickOn(selector string) {
 	t.tb.Helper()
+	t.Await(fmt.Sprintf("(e => e && (e.focus(), e === document.activeElement))(document.querySelector(%q))", selector))
 	t.Do(chromedp.Click(chromedp.CSS(selector)))
 }
 
@@ -384,7 +387,8 @@ func (t *Tab) TooWide() (found []string) {
 }
 
 // Axe runs axe-core, which scripts/peers.sh installs, and returns what it finds
-// serious or critical.
+// serious or critical. A page that keeps itself fresh may change beneath it: what it finds
+// has to be there still when it looks again.
 func (t *Tab) Axe() []string {
 	t.tb.Helper()
 	if t.scriptless { // axe needs what the page, which is loaded, does not get
@@ -398,9 +402,13 @@ func (t *Tab) Axe() []string {
 		}
 		Eval[chromedp.Void](t, string(source))
 	}
-	return Eval[[]string](t, `axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations
+	const run = `axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations
 		.filter(({ impact }) => impact === "serious" || impact === "critical")
-		.map(({ id, impact, help, nodes }) => [impact, id, help, ...nodes.map(({ html }) => html)].join(": ")))`)
+		.map(({ id, impact, help, nodes }) => [impact, id, help, ...nodes.map(({ html }) => html)].join(": ")))`
+	if found, err := eval[[]string](t, run); err == nil && len(found) == 0 {
+		return nil
+	}
+	return Eval[[]string](t, run)
 }
 
 // picture takes a picture of the whole page, if they are wanted.
@@ -418,7 +426,7 @@ func (t *Tab) Picture(path string) {
 
 func (t *Tab) save(path string, take chromedp.Action[[]byte]) {
 	t.tb.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, limit)
+	ctx, cancel := context.WithTimeout(t.ctx, waittest.Patience)
 	defer cancel()
 	png, err := chromedp.Run(ctx, take)
 	if err == nil {

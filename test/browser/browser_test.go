@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"codeword/internal/waittest"
 	"codeword/test/browser"
 	"codeword/test/testserver"
 )
@@ -25,10 +26,11 @@ func TestTheKitSeesWhatIsWrong(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			tab := b.Open(t, browser.Screens()[0])
 			tab.Visit(pageServer(t, tc.page))
-			tab.Await("true")
-			if found := strings.Join(tab.Problems(), "\n"); !strings.Contains(found, tc.want) {
-				t.Errorf("found %q, want %q", found, tc.want)
-			}
+			found := ""
+			waittest.Until(t, tc.want, func() bool {
+				found += strings.Join(tab.Problems(), "\n")
+				return strings.Contains(found, tc.want)
+			})
 		})
 	}
 }

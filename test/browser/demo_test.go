@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"codeword/internal/leaktest"
 	"codeword/test/browser"
 	"codeword/test/testserver"
 )
@@ -72,7 +74,7 @@ func TestDemo(t *testing.T) {
 				t.Errorf("a code for %q", to)
 			}
 			code := s.Code(number)
-			if strings.Contains(browser.Eval[string](tab, "document.documentElement.outerHTML"), code) {
+			if leaktest.Tells(browser.Eval[string](tab, "document.documentElement.outerHTML"), code) {
 				t.Error("the page knows the code")
 			}
 			tab.Examine("3-code")
@@ -121,10 +123,14 @@ func tooMany(t *testing.T, tab *browser.Tab) {
 	tab.Await(fmt.Sprintf(`document.getElementById("resend").innerText < %q`, first))
 	calls := browser.Eval[int](tab, `document.getElementById("calls").childElementCount`)
 	tab.Click("resend")
-	if now := browser.Eval[int](tab, `document.getElementById("calls").childElementCount`); now != calls {
+	now := browser.Eval[int](tab, `document.getElementById("calls").childElementCount`)
+	if now != calls && browser.Eval[bool](tab, held) {
 		t.Error("a held button sends")
 	}
 }
+
+// ago is what a busy machine makes of now.
+var ago = regexp.MustCompile(`\d+ seconds? ago`)
 
 // signedIn looks at what the last step shows.
 func signedIn(t *testing.T, tab *browser.Tab, s *testserver.Server) {
@@ -135,7 +141,7 @@ func signedIn(t *testing.T, tab *browser.Tab, s *testserver.Server) {
 	}
 	claims := tab.Text("claims")
 	for _, want := range []string{`"iss": "` + s.URL + `"`, `"aud": "` + s.Test.ID + `"`, "M, in 5 minutes", "M, now"} {
-		if !strings.Contains(claims, want) && !strings.Contains(strings.ReplaceAll(claims, "1 second ago", "now"), want) {
+		if !strings.Contains(ago.ReplaceAllString(claims, "now"), want) {
 			t.Errorf("the claims lack %q:\n%s", want, claims)
 		}
 	}
@@ -210,9 +216,12 @@ func TestDemoWithoutTheServer(t *testing.T) {
 		ResponseCode: 503, ResponseHeaders: []*fetch.HeaderEntry{{Name: "Retry-After", Value: "2"}},
 		Body: []byte(`{"message": "…", "createTime": "2026-01-02T03:04:05.678Z", "code": "UNAVAILABLE"}`),
 	}
+	// Two seconds may be over before a busy machine looks: the page notes what the button said.
+	browser.Eval[bool](tab, `(window.said = [], new MutationObserver(() => said.push(document.getElementById("send").innerText))
+		.observe(document.getElementById("send"), { subtree: true, childList: true, characterData: true }), true)`)
 	tab.Press("6502180011" + kb.Enter)
 	tab.Await(`document.getElementById("phone-error").innerText === "The service is not available. Try again in 2 seconds."`)
-	tab.Await(`/^Send the code in 00:0[12]$/.test(document.getElementById("send").innerText)`)
+	tab.Await(`said.some((text) => /^Send the code in 00:0[12]$/.test(text))`)
 	tab.Examine("8-unavailable")
 	tab.Await(`document.getElementById("status").innerText === "You can try again now."`)
 	tab.Await(`document.getElementById("send").innerText === "Send the code"`)

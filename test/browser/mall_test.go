@@ -11,17 +11,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"codeword/client"
+	"codeword/internal/waittest"
 	"codeword/test/gateway"
 	"codeword/test/testserver"
-)
-
-const (
-	// limit is how long anything may take.
-	limit     = 30 * time.Second
-	pollEvery = 20 * time.Millisecond
 )
 
 // mall is a server whose messages cost money, so that its guard does not only watch. It
@@ -54,16 +48,6 @@ func openMall(t *testing.T) mall {
 	}
 }
 
-// eventually waits until something holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !holds(); time.Sleep(pollEvery) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
-}
-
 // carried is a message that a carrier took.
 type carried struct {
 	gateway.Message
@@ -79,7 +63,7 @@ func (m mall) send(t *testing.T, c *client.Client, number string) (out carried) 
 		t.Fatal(err)
 	}
 	out.phoneID = sent.PhoneID
-	eventually(t, "a carrier takes the message", func() bool {
+	waittest.Until(t, "a carrier takes the message", func() bool {
 		var page struct {
 			Messages []struct{ Status, Route string }
 		}
@@ -112,7 +96,7 @@ func (m mall) use(t *testing.T, c *client.Client, message carried) {
 func (m mall) attack(t *testing.T, c *client.Client, exchange string) {
 	t.Helper()
 	n := 0
-	eventually(t, "the guard holds the exchange back", func() bool {
+	waittest.Until(t, "the guard holds the exchange back", func() bool {
 		for range 10 {
 			n++
 			_, err := c.Send(t.Context(), fmt.Sprintf("%s2%03d", exchange, n))
@@ -153,9 +137,13 @@ func openShop(t *testing.T, m mall, i int) shop {
 	out.route = message.route
 	m.report(message, gateway.Delivered)
 	m.use(t, c, message)
-	eventually(t, "the log tells that the code was used", func() bool {
-		return strings.Contains(string(m.Admin("/admin/v1/messages?to="+url.QueryEscape(out.number))), "verifyTime")
+	waittest.Until(t, "the log tells that the code arrived and was used", func() bool {
+		log := string(m.Admin("/admin/v1/messages?to=" + url.QueryEscape(out.number)))
+		return strings.Contains(log, `"verifyTime"`) && strings.Contains(log, `"status":"delivered"`)
 	})
 	m.attack(t, c, "+1650220")
+	waittest.Until(t, "the hold can be seen", func() bool {
+		return strings.Contains(string(m.Admin("/admin/v1/guard/holds")), out.ID)
+	})
 	return out
 }

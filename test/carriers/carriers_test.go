@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"codeword/client"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
@@ -31,13 +32,6 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(testserver.Main(m))
 }
-
-const (
-	// soon is how long anything may take that should happen at once, on a machine
-	// that does everything else at the same time.
-	soon      = 10 * time.Second
-	pollEvery = 5 * time.Millisecond
-)
 
 // service is a running server with its carriers file.
 type service struct {
@@ -82,7 +76,7 @@ func (s *service) reload(routes, want string) (logged string) {
 	if err := syscall.Kill(s.PID(), syscall.SIGHUP); err != nil {
 		s.tb.Fatal(err)
 	}
-	eventually(s.tb, "log "+want, func() bool {
+	waittest.Until(s.tb, "log "+want, func() bool {
 		logged = s.Log()[before:]
 		return strings.Contains(logged, want)
 	})
@@ -155,7 +149,7 @@ func (s *service) message(to string) sent {
 // becomes waits until the newest message to a number has a status.
 func (s *service) becomes(to, status string) (m sent) {
 	s.tb.Helper()
-	eventually(s.tb, "status "+status, func() bool {
+	waittest.Until(s.tb, "status "+status, func() bool {
 		m = s.message(to)
 		return m.Status == status
 	})
@@ -230,21 +224,6 @@ func (s *service) metric(series string) float64 {
 		}
 	}
 	return 0
-}
-
-// eventually waits until something holds.
-func eventually(tb testing.TB, what string, holds func() bool) {
-	tb.Helper()
-	within(tb, soon, what, holds)
-}
-
-func within(tb testing.TB, limit time.Duration, what string, holds func() bool) {
-	tb.Helper()
-	for deadline := time.Now().Add(limit); !holds(); time.Sleep(pollEvery) {
-		if time.Now().After(deadline) {
-			tb.Fatalf("not within %v: %s", limit, what)
-		}
-	}
 }
 
 // decode reads the document of a 200.

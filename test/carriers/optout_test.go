@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"codeword/api"
+	"codeword/internal/waittest"
 	"codeword/test/gateway"
 )
 
@@ -33,7 +34,7 @@ func TestStopByWebhook(t *testing.T) {
 
 	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "Please stop"))
 	s.send(phoneA) // that was no keyword
-	eventually(t, "a second code", func() bool { return len(own.Codes(phoneA)) == 2 })
+	waittest.Until(t, "a second code", func() bool { return len(own.Codes(phoneA)) == 2 })
 	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, " stop. "))
 	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "STOP"))
 	own.Report(s.Endpoint, "own", gateway.Inbound(phoneB, "STOP")) // nobody ever wrote to that one
@@ -45,11 +46,11 @@ func TestStopByWebhook(t *testing.T) {
 		t.Errorf("a test client: %v", err)
 	}
 	s.send(phoneB)
-	eventually(t, "STOP is answered", func() bool { return len(own.Replies(phoneA)) > 0 })
+	waittest.Until(t, "STOP is answered", func() bool { return len(own.Replies(phoneA)) > 0 })
 
 	own.Report(s.Endpoint, "own", gateway.Inbound(phoneA, "start"))
 	s.send(phoneA)
-	eventually(t, "all codes but the refused one", func() bool { return len(own.Codes(phoneA)) == 4 })
+	waittest.Until(t, "all codes but the refused one", func() bool { return len(own.Codes(phoneA)) == 4 })
 	if replies := own.Replies(phoneA); len(replies) != 1 || !strings.Contains(replies[0].Text, "Codeword") {
 		t.Errorf("the phone got %d answers", len(replies))
 	}
@@ -73,18 +74,18 @@ func TestStopBySMPP(t *testing.T) {
 	peer.await(phoneB)
 
 	peer.says(phoneB, "help")
-	eventually(t, "HELP is answered", func() bool { return len(peer.to(phoneB)) == 2 })
+	waittest.Until(t, "HELP is answered", func() bool { return len(peer.to(phoneB)) == 2 })
 	s.send(phoneB) // who asks for help goes on getting codes
 	peer.says(phoneA, "STOP")
-	eventually(t, "STOP is answered", func() bool { return len(peer.to(phoneA)) == 2 })
+	waittest.Until(t, "STOP is answered", func() bool { return len(peer.to(phoneA)) == 2 })
 	refused(t, s, phoneA, api.CodePhoneOptedOut)
 	peer.says(phoneA, "stop")
 	peer.says(phoneA, "START")
-	eventually(t, "START lifts STOP", func() bool {
+	waittest.Until(t, "START lifts STOP", func() bool {
 		_, err := s.live().Send(t.Context(), phoneA)
 		return err == nil
 	})
-	eventually(t, "a code after START", func() bool { return len(peer.to(phoneA)) > 2 })
+	waittest.Until(t, "a code after START", func() bool { return len(peer.to(phoneA)) > 2 })
 	s.becomes(phoneA, "sent")
 
 	for phone, text := range map[string]string{phoneA: "START", phoneB: "STOP"} {

@@ -2,8 +2,8 @@ package carriers_test
 
 import (
 	"testing"
-	"time"
 
+	"codeword/internal/waittest"
 	"codeword/test/gateway"
 )
 
@@ -50,7 +50,7 @@ func TestOverview(t *testing.T) {
 	if _, err := s.live().Authenticate(t.Context(), answer.PhoneID, gateway.CodeOf.FindString(got.Text)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the log tells of the code's use", func() bool { return !s.message(phoneA).VerifyTime.IsZero() })
+	waittest.Until(t, "the log tells of the code's use", func() bool { return !s.message(phoneA).VerifyTime.IsZero() })
 
 	s.send(phoneB) // the first route reports a failure, and the second takes it
 	failed := own.Await(phoneB)
@@ -59,14 +59,13 @@ func TestOverview(t *testing.T) {
 		own.Report(s.Endpoint, "own", gateway.Failed("ref-"+failed.ID, "unreachable"))
 	}
 	spare.Await(phoneB)
-	eventually(t, "the second route has it", func() bool { m := s.message(phoneB); return m.path() == "own:sent spare:sent" })
+	waittest.Until(t, "the second route has it", func() bool { m := s.message(phoneB); return m.path() == "own:sent spare:sent" })
 	s.Kill() // before anything was added up, most likely
 	s.Restart()
 	own.Report(s.Endpoint, "own", gateway.Delivered("ref-"+got.ID))
 
 	var o overview
-	const addedUp = 45 * time.Second // every ten seconds, once the server is up
-	within(t, addedUp, "the overview has both", func() bool {
+	waittest.Until(t, "the overview has both", func() bool {
 		o = overview{}
 		s.admin("/admin/v1/overview?range=7d", &o)
 		return o.Now.Sent == 2 && len(o.Failures) > 0

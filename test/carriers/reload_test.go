@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"codeword/internal/waittest"
 	"codeword/test/gateway"
 	"codeword/test/testserver"
 )
@@ -24,7 +25,7 @@ func TestReload(t *testing.T) {
 	old.await(testserver.Number(1))
 
 	s.reload(stays+added.route("added", 1, "", ""), reloaded)
-	eventually(t, "the added route is bound", func() bool { return added.binds() == 1 })
+	waittest.Until(t, "the added route is bound", func() bool { return added.binds() == 1 })
 	s.send(testserver.Number(2))
 	added.await(testserver.Number(2))
 

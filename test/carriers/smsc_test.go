@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/waittest"
 	"codeword/test/peers"
 )
 
@@ -83,7 +84,7 @@ func (s *smsc) tell(command string, answer any) {
 		if err := json.Unmarshal([]byte(line), answer); err != nil {
 			s.tb.Fatalf("the SMSC answered %q to %s", line, command)
 		}
-	case <-time.After(soon):
+	case <-time.After(waittest.Patience):
 		s.tb.Fatalf("the SMSC does not answer to %s", command)
 	}
 }
@@ -130,7 +131,7 @@ func (s *smsc) to(number string) []arrival {
 // await waits for the first message to a number.
 func (s *smsc) await(number string) arrival {
 	s.tb.Helper()
-	eventually(s.tb, "a message at the SMSC", func() bool { return len(s.to(number)) > 0 })
+	waittest.Until(s.tb, "a message at the SMSC", func() bool { return len(s.to(number)) > 0 })
 	return s.to(number)[0]
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"codeword/api"
+	"codeword/internal/waittest"
 	"codeword/test/gateway"
 )
 
@@ -50,7 +51,7 @@ func TestWebhookJourney(t *testing.T) {
 	if _, err := s.live().Authenticate(t.Context(), answer.PhoneID, gateway.CodeOf.FindString(got.Text)); err != nil {
 		t.Fatalf("the code that arrived: %v", err)
 	}
-	eventually(t, "the log tells of the code's use", func() bool { return !s.message(phoneA).VerifyTime.IsZero() })
+	waittest.Until(t, "the log tells of the code's use", func() bool { return !s.message(phoneA).VerifyTime.IsZero() })
 	if n := len(spare.To(phoneA)); n > 0 {
 		t.Errorf("%d messages over the second route", n)
 	}
@@ -151,7 +152,7 @@ func TestFailedReceipts(t *testing.T) {
 		own.Report(s.Endpoint, "own", gateway.Failed("ref-"+first.ID, "unreachable"))
 	}
 	second := spare.Await(phoneA)
-	eventually(t, "the second route takes it", func() bool { m := s.message(phoneA); return m.path() == "own:sent spare:sent" })
+	waittest.Until(t, "the second route takes it", func() bool { m := s.message(phoneA); return m.path() == "own:sent spare:sent" })
 	own.Report(s.Endpoint, "own", gateway.Failed("ref-"+first.ID, "filtered"))
 	spare.Report(s.Endpoint, "spare", gateway.Failed("ref-"+second.ID, "unreachable")) // and now nobody is left
 	if gateway.CodeOf.FindString(first.Text) != gateway.CodeOf.FindString(second.Text) || first.ID != second.ID {

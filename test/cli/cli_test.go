@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,9 +20,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"codeword/internal/addresstest"
 	"codeword/internal/app"
 	"codeword/internal/store/postgres/postgrestest"
 	"codeword/internal/store/redis/redistest"
+	"codeword/internal/waittest"
 )
 
 func TestMain(m *testing.M) {
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"ready":   ready,
+			"soon":    soon,
 			"capture": capture,
 			"mode":    mode,
 			"damage":  damage,
@@ -99,17 +101,34 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // ready FILE waits for a dev.env and sets its variables.
 func ready(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs(args[0])
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	until(ts, args[0]+" did not appear", func() bool {
 		raw, err := os.ReadFile(path)
-		if err == nil {
-			for line := range strings.Lines(string(raw)) {
-				name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-				ts.Setenv(name, value)
-			}
-			return
+		if err != nil {
+			return false
 		}
+		for line := range strings.Lines(string(raw)) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			ts.Setenv(name, value)
+		}
+		return true
+	})
+}
+
+// soon PATTERN COMMAND… runs a command until its output, or what it says is wrong, matches.
+func soon(ts *testscript.TestScript, _ bool, args []string) {
+	re, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	until(ts, "no match for "+args[0], func() bool {
+		_ = ts.Exec(args[1], args[2:]...) // the output tells
+		return re.MatchString(ts.ReadFile("stdout")) || re.MatchString(ts.ReadFile("stderr"))
+	})
+}
+
+// until polls until something holds.
+func until(ts *testscript.TestScript, otherwise string, holds func() bool) {
+	for deadline := time.Now().Add(waittest.Patience); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s did not appear", args[0])
+			ts.Fatalf("%s within %v", otherwise, waittest.Patience)
 		}
 	}
 }
@@ -123,10 +142,9 @@ func term(ts *testscript.TestScript, _ bool, _ []string) {
 
 // address NAME sets a variable to a loopback address with a free port.
 func address(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	free, err := addresstest.Free()
 	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
-	ts.Check(l.Close())
+	ts.Setenv(args[0], free)
 }
 
 // capture NAME PATTERN sets a variable to what the pattern's group matches in
@@ -165,7 +183,7 @@ func damage(ts *testscript.TestScript, _ bool, args []string) {
 func get(ts *testscript.TestScript, _ bool, args []string) {
 	re, err := regexp.Compile(args[2])
 	ts.Check(err)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waittest.Patience); ; time.Sleep(10 * time.Millisecond) {
 		body, err := fetch(args[0], args[1])
 		if err == nil {
 			if m := re.FindStringSubmatch(body); m != nil {
@@ -187,7 +205,7 @@ func fetch(url, token string) (string, error) {
 		return "", err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+	resp, err := (&http.Client{Timeout: waittest.Patience}).Do(req)
 	if err != nil {
 		return "", err
 	}

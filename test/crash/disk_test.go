@@ -17,6 +17,7 @@ import (
 
 	"codeword/api"
 	"codeword/client"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
@@ -124,7 +125,7 @@ func mustBeUnavailable(t *testing.T, err error) {
 // notReady waits for readiness to tell; it may remember a good answer for a second.
 func notReady(t *testing.T, s *testserver.Server) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(waittest.Patience); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := s.HTTP.Get(s.URL + api.PathReady)
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +144,7 @@ func notReady(t *testing.T, s *testserver.Server) {
 // recovers waits until sends succeed again.
 func recovers(t *testing.T, send func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waittest.Patience); ; time.Sleep(10 * time.Millisecond) {
 		err := send()
 		if err == nil {
 			return

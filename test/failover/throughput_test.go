@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
@@ -34,6 +35,11 @@ func TestThroughput(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	waittest.Chances(t, func() string { return throughput(t) })
+}
+
+func throughput(t *testing.T) (late string) {
+	t.Helper()
 	dir := t.TempDir()
 	peer := startSMSC(t, dir, "main", map[string]any{"receipts": "text"})
 	file := filepath.Join(dir, "carriers.yaml")
@@ -52,7 +58,7 @@ func TestThroughput(t *testing.T) {
 	s := testserver.Start(t, testserver.Options{Data: data, Flags: []string{"--carriers", file, "--log-level", "warn"}})
 	var began time.Time
 	var memory []float64
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(watchEvery) {
+	for deadline := time.Now().Add(2 * waittest.Patience); ; time.Sleep(watchEvery) {
 		got := peer.messages()
 		if len(got) > 0 && began.IsZero() {
 			began = got[0].at
@@ -64,7 +70,7 @@ func TestThroughput(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d messages arrived within a minute", len(byNumber(got)), len(sends))
+			t.Fatalf("%d of %d messages arrived within two minutes", len(byNumber(got)), len(sends))
 		}
 	}
 	got := peer.messages()
@@ -75,12 +81,13 @@ func TestThroughput(t *testing.T) {
 	if len(got) != len(sends) {
 		t.Errorf("%d messages for %d sends", len(got), len(sends))
 	}
-	if rate < minRate {
-		t.Errorf("%.0f messages a second, want %.0f", rate, minRate)
-	}
 	if grown := memory[len(memory)-1] - memory[0]; grown > maxGrowth {
 		t.Errorf("grew by %.0f MiB", grown)
 	}
+	if rate < minRate {
+		return fmt.Sprintf("%.0f messages a second, want %.0f", rate, minRate)
+	}
+	return ""
 }
 
 // resident is the memory of a process, in MiB.

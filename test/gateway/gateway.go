@@ -19,14 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
-)
-
-const (
-	// soon is how long anything may take that should happen at once, on a machine
-	// that does everything else at the same time.
-	soon      = 10 * time.Second
-	pollEvery = 5 * time.Millisecond
 )
 
 // CodeOf finds the code in a text.
@@ -170,14 +164,8 @@ func (g *Gateway) Replies(number string) []Message {
 // Await waits for the first code to a number.
 func (g *Gateway) Await(number string) Message {
 	g.tb.Helper()
-	for deadline := time.Now().Add(soon); ; time.Sleep(pollEvery) {
-		if codes := g.Codes(number); len(codes) > 0 {
-			return codes[0]
-		}
-		if time.Now().After(deadline) {
-			g.tb.Fatalf("gateway: no code within %v", soon)
-		}
-	}
+	waittest.Until(g.tb, "a code at the gateway", func() bool { return len(g.Codes(number)) > 0 })
+	return g.Codes(number)[0]
 }
 
 // Delivered is the receipt of a message that has arrived.

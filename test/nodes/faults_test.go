@@ -7,13 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"codeword/internal/store/postgres/postgrestest"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
 const (
 	callers = 24
-	// recovery is how long after the database the service may take to work again.
-	recovery = 5 * time.Second
+	// recovery is how long after the database the service may take to work again: five
+	// seconds are promised.
+	recovery = waittest.Slack * 5 * time.Second
 	// steady is for how long the load runs before, and after, anything happens.
 	steady = time.Second
 )
@@ -45,7 +47,7 @@ func (tr *trial) flows(when string, limit time.Duration) time.Duration {
 	began := time.Now()
 	// Some that were under way may be answered yet.
 	enough := tr.load.Accepted.Load() + 2*callers
-	return within(tr.t, limit, "sends are accepted "+when, func() bool {
+	return waittest.Within(tr.t, limit, "sends are accepted "+when, func() bool {
 		return tr.load.Accepted.Load() > enough && time.Unix(0, tr.load.LastAccepted.Load()).After(began)
 	})
 }
@@ -70,11 +72,14 @@ func (tr *trial) count() (n tally) {
 
 // moved is how long accepted messages may take from Redis to the database, at most:
 // another node takes over what a node could not tell to be done.
-const moved = 15 * time.Second
+const moved = waittest.Patience
+
+// nothing may be lost.
+func nothing(map[string]time.Time) int { return 0 }
 
 // end stops the load and holds the database to what was acknowledged: each accepted
 // number but for so many has its message, and no number more than its one send.
-func (tr *trial) end(what string, recovered time.Duration, mayLose int) {
+func (tr *trial) end(what string, recovered time.Duration, mayLose func(sends map[string]time.Time) int) {
 	tr.t.Helper()
 	time.Sleep(steady) // under load
 	sends := tr.load.Stop()
@@ -95,8 +100,8 @@ func (tr *trial) end(what string, recovered time.Duration, mayLose int) {
 	tr.t.Logf("%s: %d sends accepted, %d refused with 503; accepted again %d ms after; %d messages for %d numbers, %d lost, %d deadlocks",
 		what, len(sends), tr.load.Refused.Load(), recovered.Milliseconds(), n.messages, n.phones, lost, n.deadlocks)
 	switch {
-	case lost > mayLose:
-		tr.t.Errorf("%d accepted sends have no message, at most %d may", lost, mayLose)
+	case lost > mayLose(sends):
+		tr.t.Errorf("%d accepted sends have no message, at most %d may", lost, mayLose(sends))
 	case n.messages != n.phones:
 		tr.t.Errorf("%d messages for %d numbers that were asked for once each", n.messages, n.phones)
 	case n.deadlocks > 0:
@@ -113,7 +118,7 @@ func TestPostgresRestarts(t *testing.T) {
 	db.Kill()
 	time.Sleep(steady) // of calls to a database that is gone
 	db.Restart(t)
-	tr.end("restarted after an immediate stop", tr.flows("after the restart", recovery), 0)
+	tr.end("restarted after an immediate stop", tr.flows("after the restart", recovery), nothing)
 }
 
 // TestPostgresPauses stops the server's processes for ten seconds where they stand.
@@ -127,7 +132,7 @@ func TestPostgresPauses(t *testing.T) {
 	db.Pause()
 	time.Sleep(10 * time.Second) // is what it is about
 	db.Resume()
-	tr.end("paused for ten seconds", tr.flows("after the pause", recovery), 0)
+	tr.end("paused for ten seconds", tr.flows("after the pause", recovery), nothing)
 }
 
 // TestConnectionsReset resets all connections between the nodes and the database
@@ -145,5 +150,5 @@ func TestConnectionsReset(t *testing.T) {
 	if resets == 0 {
 		t.Error("no connection was reset")
 	}
-	tr.end("connections reset 20 times", tr.flows("after the resets", recovery), 0)
+	tr.end("connections reset 20 times", tr.flows("after the resets", recovery), nothing)
 }

@@ -15,32 +15,20 @@ import (
 	"codeword/api"
 	"codeword/client"
 	"codeword/internal/store/postgres/postgrestest"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
 func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 
 // everywhere is how long what one node, or a command, has done may take to count
-// on every node.
-const everywhere = time.Second
+// on every node: a second is promised.
+const everywhere = waittest.Slack * time.Second
 
 // start starts two nodes on a database of their own.
 func start(t *testing.T) *testserver.Server {
 	t.Helper()
 	return testserver.Start(t, testserver.Options{Database: postgrestest.New(t), Flags: []string{"--log-level", "warn"}})
-}
-
-// within polls until ask tells true, and returns how long that took.
-func within(t *testing.T, limit time.Duration, what string, ask func() bool) time.Duration {
-	t.Helper()
-	began := time.Now()
-	for !ask() {
-		if time.Since(began) > limit {
-			t.Fatalf("%s: not within %s", what, limit)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return time.Since(began)
 }
 
 // code is the code of an answer that is an error.
@@ -102,28 +90,28 @@ func TestEverywhere(t *testing.T) {
 		if err := nodes[0].Client(s.Live).RevokeSession(t.Context(), client.WithSession(token)); err != nil {
 			t.Fatal(err)
 		}
-		took := within(t, everywhere, "revoked", func() bool { return code(session(nodes[1], s.Live, token)) == api.CodeInvalidAuthorization })
+		took := waittest.Within(t, everywhere, "revoked", func() bool { return code(session(nodes[1], s.Live, token)) == api.CodeInvalidAuthorization })
 		t.Logf("the other node refused it after %d ms", took.Milliseconds())
 	})
 	t.Run("a secret is rotated and a client disabled", func(t *testing.T) {
 		cred := s.CreateClient("rotated", true, "")
 		ask := func(e *testserver.Endpoint, as testserver.Credentials) api.Code { return code(session(e, as, "")) }
 		for _, n := range nodes {
-			within(t, everywhere, "known", func() bool { return ask(n, cred) == api.CodeMissingAuthorization })
+			waittest.Within(t, everywhere, "known", func() bool { return ask(n, cred) == api.CodeMissingAuthorization })
 		}
 		for _, step := range [][]string{{"client", "rotate-secret", "start", cred.ID}, {"client", "rotate-secret", "finish", cred.ID}} {
 			s.Command(append(step, "--data", s.Data)...)
 		}
 		for _, n := range nodes {
-			within(t, everywhere, "the old secret ends", func() bool { return ask(n, cred) == api.CodeInvalidClientSecret })
+			waittest.Within(t, everywhere, "the old secret ends", func() bool { return ask(n, cred) == api.CodeInvalidClientSecret })
 		}
 		other := s.CreateClient("disabled", true, "")
 		for _, n := range nodes {
-			within(t, everywhere, "known", func() bool { return ask(n, other) == api.CodeMissingAuthorization })
+			waittest.Within(t, everywhere, "known", func() bool { return ask(n, other) == api.CodeMissingAuthorization })
 		}
 		s.Command("client", "disable", "--data", s.Data, other.ID)
 		for _, n := range nodes {
-			within(t, everywhere, "disabled", func() bool { return ask(n, other) == api.CodeInvalidClientSecret })
+			waittest.Within(t, everywhere, "disabled", func() bool { return ask(n, other) == api.CodeInvalidClientSecret })
 		}
 	})
 	t.Run("a number opts out", func(t *testing.T) {
@@ -151,7 +139,7 @@ func TestEverywhere(t *testing.T) {
 		s.Command("keys", "rotate", "signing", "--now", "--data", s.Data)
 		s.Command("keys", "retire", "--data", s.Data, "--", "signing", old) // a key's id may begin with a dash
 		for _, n := range nodes {
-			within(t, everywhere, "refused", func() bool { return code(session(n, s.Live, token)) == api.CodeInvalidAuthorization })
+			waittest.Within(t, everywhere, "refused", func() bool { return code(session(n, s.Live, token)) == api.CodeInvalidAuthorization })
 		}
 		if err := session(nodes[1], s.Live, signIn(testserver.Number(4))); err != nil {
 			t.Errorf("under the new key: %v", err)

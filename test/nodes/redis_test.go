@@ -6,6 +6,7 @@ import (
 
 	"codeword/internal/store/postgres/postgrestest"
 	"codeword/internal/store/redis/redistest"
+	"codeword/internal/waittest"
 )
 
 // TestRedisRestarts kills the server under load and starts it again a second later.
@@ -17,7 +18,7 @@ func TestRedisRestarts(t *testing.T) {
 	r.Kill()
 	time.Sleep(steady) // of calls to a server that is gone
 	r.Restart(t)
-	tr.end("redis killed and started again", tr.flows("after the restart", recovery), 0)
+	tr.end("redis killed and started again", tr.flows("after the restart", recovery), nothing)
 }
 
 // TestRedisPauses stops the server for ten seconds where it stands.
@@ -31,16 +32,16 @@ func TestRedisPauses(t *testing.T) {
 	r.Pause()
 	time.Sleep(10 * time.Second) // is what it is about
 	r.Resume()
-	tr.end("redis paused for ten seconds", tr.flows("after the pause", recovery), 0)
+	tr.end("redis paused for ten seconds", tr.flows("after the pause", recovery), nothing)
 }
 
 const (
 	// promotion is how long the cluster may take to put a replica in the place of a
 	// primary.
-	promotion = 15 * time.Second
-	// replicating is how many accepted sends may be on their way to the replica, at
+	promotion = waittest.Patience
+	// replicating is how long accepted sends may be on their way to the replica, at
 	// most, when the primary dies: asynchronous replication loses those.
-	replicating = 2 * callers
+	replicating = waittest.Slack * 100 * time.Millisecond
 )
 
 // TestClusterLosesAPrimary kills one of three primaries under load, and the cluster
@@ -51,7 +52,7 @@ func TestClusterLosesAPrimary(t *testing.T) {
 	tr := begin(t, db.URL(), db.URL(), c.URL())
 	c.Primaries[0].Kill()
 	killed := time.Now()
-	within(t, promotion, "a replica is promoted", func() bool {
+	waittest.Within(t, promotion, "a replica is promoted", func() bool {
 		for _, r := range c.Replicas {
 			if r.Info(t, "replication", "role") == "master" {
 				return true
@@ -62,7 +63,7 @@ func TestClusterLosesAPrimary(t *testing.T) {
 	took := time.Since(killed)
 	// A third of all numbers is on that primary; all have to be accepted again.
 	refused := tr.load.Refused.Load()
-	recovered := within(t, recovery, "nothing is refused any more", func() bool {
+	recovered := waittest.Within(t, recovery, "nothing is refused any more", func() bool {
 		before := refused
 		refused = tr.load.Refused.Load()
 		if refused != before {
@@ -72,5 +73,12 @@ func TestClusterLosesAPrimary(t *testing.T) {
 		return tr.flows("after the promotion", recovery) >= 0 && tr.load.Refused.Load() == refused
 	})
 	t.Logf("the replica was promoted after %d ms", took.Milliseconds())
-	tr.end("primary of a cluster killed", recovered, replicating)
+	tr.end("primary of a cluster killed", recovered, func(sends map[string]time.Time) (n int) {
+		for _, accepted := range sends {
+			if accepted.After(killed.Add(-replicating)) && accepted.Before(killed.Add(replicating)) {
+				n++
+			}
+		}
+		return n
+	})
 }

@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"codeword/api"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
 const (
 	lazy = 1000
 	// lazyLimit is longer than the server waits for a header (5 s) or a body (10 s).
-	lazyLimit = 14 * time.Second
+	lazyLimit = waittest.Slack * 10 * time.Second
 )
 
 // TestLazyConnections holds a thousand connections that say nothing, a part of
@@ -51,7 +52,7 @@ func TestLazyConnections(t *testing.T) {
 	go trickle(ctx, conns)
 	began := time.Now()
 	median, slowest := normalService(t, server)
-	if median > 250*time.Millisecond {
+	if median > waittest.Slack*250*time.Millisecond {
 		t.Errorf("beside %d lazy connections a send takes %s", lazy, median)
 	}
 	var all sync.WaitGroup

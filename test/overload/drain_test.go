@@ -15,6 +15,7 @@ import (
 
 	"codeword/api"
 	"codeword/client"
+	"codeword/internal/waittest"
 )
 
 const (
@@ -56,7 +57,7 @@ func TestTermination(t *testing.T) {
 	began := time.Now()
 	p.eventually("it takes no new requests", func() bool { return !isReady(t, env["CODEWORD_URL"]) })
 	finishSend(t, slow)
-	if code := p.exit(drainLimit); code != 0 {
+	if code := p.exit(drainLimit + waittest.Slack*time.Second); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	took := time.Since(began)
@@ -116,7 +117,7 @@ func isReady(t *testing.T, url string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}).Do(req)
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: waittest.Patience}).Do(req)
 	if err != nil {
 		return false
 	}

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"codeword/api"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
@@ -64,7 +67,7 @@ type phase struct {
 // the server's log tells it: generator and server share the processors, so that
 // at the generator every answer also waits for a thousand others to be read.
 // That figure is logged. A machine that is busy with something else gets
-// another chance.
+// another chance, and more time if it is so before the measurement.
 func TestThreeTimesCapacity(t *testing.T) {
 	bench := filepath.Join(t.TempDir(), "bench")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", bench, "codeword/bench")
@@ -73,6 +76,11 @@ func TestThreeTimesCapacity(t *testing.T) {
 	}
 	for try := 1; ; try++ {
 		dir := t.TempDir()
+		limit := p99Limit
+		if others := busy(); others > mayBeBusy {
+			limit *= waittest.Slack
+			t.Logf("others use %.0f %% of the machine: %s will do", 100*others, limit)
+		}
 		capacity, surplus := runBench(t, bench, dir)
 		p99 := serverP99(t, filepath.Join(dir, "server.log"), surplus.Status["200"])
 		verifyStored(t, filepath.Join(dir, "data"), capacity.Status["200"]+surplus.Status["200"])
@@ -86,14 +94,42 @@ func TestThreeTimesCapacity(t *testing.T) {
 		if surplus.Peak > memoryLimit {
 			t.Errorf("memory grew to %.0f MiB", surplus.Peak)
 		}
-		if p99 < p99Limit || t.Failed() {
+		if p99 < limit || t.Failed() {
 			return
 		}
 		if try == attempts {
-			t.Errorf("the p99 of accepted requests is %s, and at most %s in none of %d runs", p99, p99Limit, attempts)
+			t.Errorf("the p99 of accepted requests is %s, and at most %s in none of %d runs", p99, limit, attempts)
 			return
 		}
 	}
+}
+
+// mayBeBusy is the share of the processors' time that others may use beside a measurement.
+const mayBeBusy = 0.2
+
+// busy is the share that they use now, where /proc tells.
+func busy() float64 {
+	idle, all := processors()
+	time.Sleep(time.Second) // is how long it looks
+	idleThen, allThen := processors()
+	if allThen == all {
+		return 0
+	}
+	return 1 - (idleThen-idle)/(allThen-all)
+}
+
+// processors are the ticks that the processors have idled, and all of them. A disk that
+// is waited for idles, too.
+func processors() (idle, all float64) {
+	raw, _ := os.ReadFile("/proc/stat") // empty elsewhere
+	first, _, _ := bytes.Cut(raw, []byte("\n"))
+	for i, field := range strings.Fields(string(first)) {
+		ticks, _ := strconv.ParseFloat(field, 64) // 0 is the name of the line
+		if all += ticks; i == 4 || i == 5 {
+			idle += ticks
+		}
+	}
+	return idle, all
 }
 
 // runBench runs the load generator on a new instance in a directory: first the

@@ -2,13 +2,14 @@ package overload_test
 
 import (
 	"bytes"
-	"net"
 	"os/exec"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"codeword/internal/addresstest"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
@@ -82,7 +83,7 @@ func (p *process) exit(limit time.Duration) int {
 // eventually polls until the condition holds, or its process has ended.
 func (p *process) eventually(what string, holds func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); {
+	for deadline := time.Now().Add(waittest.Patience); !holds(); {
 		select {
 		case <-p.ended:
 			p.t.Fatalf("ended before %s", what)
@@ -97,12 +98,8 @@ func (p *process) eventually(what string, holds func() bool) {
 // freeAddress returns an address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := addresstest.Free()
 	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return address

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"codeword/client"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
@@ -49,7 +50,7 @@ drain-timeout: 0s
 trusted-proxies: [here]
 `)
 	p := launch(t, "serve", "--config", path, "--check")
-	if code := p.exit(10 * time.Second); code != 2 {
+	if code := p.exit(waittest.Patience); code != 2 {
 		t.Errorf("exit code %d, want 2", code)
 	}
 	said := p.stderr.String()
@@ -77,7 +78,7 @@ func TestServeWithTLS(t *testing.T) {
 	p := launch(t, "serve", "--config", site.config)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
-	h := &http.Client{Transport: transport, Timeout: 5 * time.Second}
+	h := &http.Client{Transport: transport, Timeout: waittest.Patience}
 	p.eventually("it is ready", func() bool { return get(h, site.url+"/readyz") == "HTTP/2.0 200" })
 	c, err := client.New(client.Config{BaseURL: site.url, ClientID: site.client.ID, ClientSecret: client.Secret(site.client.Secret), HTTPClient: h})
 	if err != nil {
@@ -108,7 +109,7 @@ func TestServeWithTLS(t *testing.T) {
 		t.Errorf("after a bad certificate it serves %q", name)
 	}
 	p.signal(syscall.SIGTERM)
-	if code := p.exit(drainLimit); code != 0 {
+	if code := p.exit(waittest.Patience); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }
@@ -149,10 +150,14 @@ func (s *site) writeCertificate(t *testing.T, name string) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	host, _, err := net.SplitHostPort(s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.ParseIP(host)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"codeword/internal/waittest"
 )
 
 // Required names the environment variable under which a missing peer fails a
@@ -130,7 +132,7 @@ func Start(tb testing.TB, script string, args ...string) *Process {
 	return p
 }
 
-// Line returns the next line, which must come within ten seconds.
+// Line returns the next line.
 func (p *Process) Line() string {
 	p.tb.Helper()
 	select {
@@ -139,8 +141,8 @@ func (p *Process) Line() string {
 			p.tb.Fatal("peers: the process has ended")
 		}
 		return line
-	case <-time.After(10 * time.Second):
-		p.tb.Fatal("peers: no line within 10 s")
+	case <-time.After(waittest.Patience):
+		p.tb.Fatalf("peers: no line within %v", waittest.Patience)
 	}
 	return ""
 }

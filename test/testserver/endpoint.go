@@ -13,6 +13,7 @@ import (
 
 	"codeword/api/apitest"
 	"codeword/client"
+	"codeword/internal/waittest"
 )
 
 // validator is parsed once per process.
@@ -51,7 +52,7 @@ func NewEndpoint(tb testing.TB, publicURL, adminURL, adminToken string, test, li
 	return &Endpoint{
 		URL: publicURL, AdminURL: adminURL, AdminToken: adminToken, Test: test, Live: live,
 		HTTP: &http.Client{
-			Timeout:       20 * time.Second,
+			Timeout:       waittest.Patience,
 			Transport:     &apitest.Transport{Validator: v, Report: func(err error) { tb.Error(err) }, Base: base},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -108,18 +109,16 @@ func (e *Endpoint) Inbox(to string) []Message {
 // the message, since an answered send only promises that it is queued.
 func (e *Endpoint) Code(to string) string {
 	e.tb.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(pollEvery) {
-		if list := e.Inbox(to); len(list) > 0 {
-			code := list[0].Code()
-			if code == "" {
-				e.tb.Fatal("the newest message brings no code")
-			}
-			return code
-		}
-		if time.Now().After(deadline) {
-			e.tb.Fatal("no message in the inbox")
-		}
+	var list []Message
+	waittest.Until(e.tb, "a message in the inbox", func() bool {
+		list = e.Inbox(to)
+		return len(list) > 0
+	})
+	code := list[0].Code()
+	if code == "" {
+		e.tb.Fatal("the newest message brings no code")
 	}
+	return code
 }
 
 // Admin gets a path of the admin listener and returns the body of its 200.
@@ -138,7 +137,7 @@ func (e *Endpoint) admin(path string) ([]byte, error) {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+e.AdminToken)
-	c := &http.Client{Timeout: 10 * time.Second}
+	c := &http.Client{Timeout: waittest.Patience}
 	resp, err := c.Do(req)
 	if err != nil {
 		return nil, err

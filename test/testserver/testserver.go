@@ -23,11 +23,12 @@ import (
 	"time"
 
 	"codeword/api"
+	"codeword/internal/waittest"
 )
 
 const (
-	startLimit = 30 * time.Second
-	stopLimit  = 25 * time.Second // the drain's 20 s and some
+	startLimit = waittest.Patience
+	stopLimit  = waittest.Patience // for the drain's 20 s and some
 	pollEvery  = 2 * time.Millisecond
 	// envFile appears in the data directory once the server answers.
 	envFile = "dev.env"

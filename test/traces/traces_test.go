@@ -19,12 +19,18 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"codeword/api"
+	"codeword/internal/addresstest"
+	"codeword/internal/leaktest"
+	"codeword/internal/waittest"
 	"codeword/test/testserver"
 )
 
 func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 
 var number = testserver.Number(73)
+
+// endLimit is how long an exporter that gets no answer may hold up the server's end.
+const endLimit = 12 * time.Second
 
 const (
 	callerTrace = "0af7651916cd43dd8448eb211c80319c"
@@ -88,11 +94,7 @@ func (r *receiver) named(name string) (out []*tracepb.Span) {
 // await waits for a span of that name.
 func (r *receiver) await(t *testing.T, name string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(r.named(name)) == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no span is called %q", name)
-		}
-	}
+	waittest.Until(t, "a span called "+name, func() bool { return len(r.named(name)) > 0 })
 }
 
 // one returns the only span of that name.
@@ -211,17 +213,20 @@ func TestTree(t *testing.T) {
 	if r.service != "otp-east" || r.headers.Get("X-Tenant") != "acme ltd" || r.path != "/v1/traces" {
 		t.Errorf("service %q, headers %v, path %q", r.service, r.headers, r.path)
 	}
-	r.private(t, phoneID, code, s.Live.Secret)
+	r.private(t, code, phoneID, s.Live.Secret)
 	if !strings.Contains(s.Log(), `"trace_id":"`+callerTrace+`"`) {
 		t.Error("the request's log line does not name the trace")
 	}
 }
 
-// private checks that no span holds any of the secrets, nor a number.
-func (r *receiver) private(t *testing.T, secrets ...string) {
+// private checks that no span holds the code or any of the secrets, nor a number.
+func (r *receiver) private(t *testing.T, code string, secrets ...string) {
 	t.Helper()
 	for _, s := range r.spans {
 		text := s.String()
+		if leaktest.Tells(text, code) {
+			t.Errorf("a span tells the code %q: %s", code, text)
+		}
 		for _, secret := range append(secrets, number[1:], "hostile") {
 			if strings.Contains(text, secret) {
 				t.Errorf("a span tells %q: %s", secret, text)
@@ -292,9 +297,7 @@ func TestFailingReceiver(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("no\n", 100_000))
 	}))
 	t.Cleanup(refusing.Close)
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	for name, url := range map[string]string{"refuses": refusing.URL, "hangs": hanging.URL, "is gone": gone.URL} {
+	for name, url := range map[string]string{"refuses": refusing.URL, "hangs": hanging.URL, "is gone": "http://" + addresstest.Refusing} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := testserver.Start(t, testserver.Options{Env: []string{
@@ -303,7 +306,7 @@ func TestFailingReceiver(t *testing.T) {
 			signIn(t, s, "", func() {})
 			begun := time.Now()
 			s.Stop()
-			if took := time.Since(begun); took > 12*time.Second {
+			if took := time.Since(begun); took > waittest.Slack*endLimit {
 				t.Errorf("the server took %v to end", took)
 			}
 			log := s.Log()

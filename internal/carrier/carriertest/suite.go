@@ -15,6 +15,7 @@ import (
 	"codeword/internal/message"
 	"codeword/internal/phone"
 	"codeword/internal/store"
+	"codeword/internal/waittest"
 )
 
 // Behavior is what the counterpart of a carrier does with every message.
@@ -98,7 +99,7 @@ const Number = "+16502530000"
 const (
 	// prompt is how long a carrier may take once its context has ended, or once
 	// it could know the outcome.
-	prompt = 5 * time.Second
+	prompt = waittest.Slack * 5 * time.Second
 	// patience is the deadline of a send that gets no answer; it leaves a busy
 	// machine the time to connect.
 	patience = 2 * time.Second
@@ -292,11 +293,15 @@ func (s Subject) check(t *testing.T, b Behavior, works bool) {
 	if !ok {
 		t.Skip("the carrier is no Checker")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	wait := patience
+	if works {
+		wait = prompt
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
 	begun := time.Now()
 	err := c.Check(ctx)
-	if took := time.Since(begun); took > patience+prompt {
+	if took := time.Since(begun); took > wait+prompt {
 		t.Errorf("returned after %v", took)
 	}
 	if (err == nil) != works {

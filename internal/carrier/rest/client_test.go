@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/addresstest"
 	"codeword/internal/carrier"
 	"codeword/internal/carrier/carriertest"
 	"codeword/internal/carrier/rest"
+	"codeword/internal/waittest"
 )
 
 func post(t *testing.T, url string) *http.Request {
@@ -63,7 +65,11 @@ func TestFaults(t *testing.T) {
 			t.Run(tt.behavior.String(), func(t *testing.T) {
 				s := carriertest.NewServer(t, tt.behavior, carriertest.ServerConfig{HTTP1: http1})
 				c := rest.New(rest.Config{TLS: s.TLS()})
-				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				limit := waittest.Patience
+				if tt.behavior == carriertest.BehaviorSlow {
+					limit = 2 * time.Second // enough for the request to be there
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()
 				_, err := c.Do(ctx, post(t, s.URL))
 				e := carrier.Classify(err)
@@ -79,12 +85,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	_, err = rest.New(rest.Config{}).Do(t.Context(), post(t, "http://"+l.Addr().String()))
+	_, err := rest.New(rest.Config{}).Do(t.Context(), post(t, "http://"+addresstest.Refusing))
 	if e := carrier.Classify(err); e.Class != carrier.Retryable || e.Reason != carrier.ReasonUnavailable {
 		t.Errorf("got %v %s", e.Class, e.Reason)
 	}
@@ -118,7 +119,7 @@ func TestEndedWhileConnecting(t *testing.T) {
 		}
 	}()
 	c := rest.New(rest.Config{})
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err = c.Do(ctx, post(t, "https://"+l.Addr().String()))
 	if e := carrier.Classify(err); e.Class != carrier.Retryable || e.Reason != carrier.ReasonUnavailable {

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"codeword/internal/carrier/smpp"
+	"codeword/internal/waittest"
 )
 
 func TestValidateNamesEveryField(t *testing.T) {
@@ -170,7 +171,10 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(t, tc.script)
 			cfg := config(n)
-			cfg.ResponseTimeout = 200 * time.Millisecond
+			cfg.ResponseTimeout = waittest.Patience
+			if name == "silent" {
+				cfg.ResponseTimeout = 200 * time.Millisecond
+			}
 			c, err := smpp.New(cfg)
 			if err != nil {
 				t.Fatal(err)

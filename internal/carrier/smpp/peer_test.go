@@ -24,6 +24,7 @@ import (
 	"codeword/internal/carrier"
 	"codeword/internal/carrier/carriertest"
 	"codeword/internal/carrier/smpp"
+	"codeword/internal/waittest"
 	"codeword/test/peers"
 )
 
@@ -171,7 +172,7 @@ func next(t *testing.T, c <-chan carrier.Reports) carrier.Reports {
 	select {
 	case r := <-c:
 		return r
-	case <-time.After(10 * time.Second):
+	case <-time.After(waittest.Patience):
 		t.Fatal("nothing was reported")
 		return carrier.Reports{}
 	}
@@ -197,7 +198,10 @@ func TestNPMServerRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := npmConfig(tc.server)
-			cfg.ResponseTimeout = 3 * time.Second
+			cfg.ResponseTimeout = waittest.Patience
+			if name == "TLS there" { // and no answer to anybody else
+				cfg.ResponseTimeout = 3 * time.Second
+			}
 			tc.change(&cfg)
 			c, err := smpp.New(cfg)
 			if err != nil {
@@ -228,7 +232,7 @@ func blast(t *testing.T, c *smpp.Carrier, n, workers int, again bool) (reasons m
 				}
 				m := carriertest.Message(t, fmt.Sprintf("+1650253%04d", k%10_000))
 				for {
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), waittest.Patience)
 					_, err := c.Send(ctx, m)
 					cancel()
 					e := carrier.Classify(err)
@@ -323,7 +327,8 @@ func TestDisconnectMidWindow(t *testing.T) {
 // acknowledged.
 func TestSurvivesKill(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "taken")
-	server := startNPM(t, map[string]any{"log": log})
+	// So slow that it is killed long before the last message.
+	server := startNPM(t, map[string]any{"log": log, "respDelayMs": 50})
 	c := runNPM(t, npmConfig(server))
 	done := make(chan int)
 	go func() {
@@ -334,7 +339,7 @@ func TestSurvivesKill(t *testing.T) {
 	begun := time.Now()
 	server.Kill()
 	taken := <-done
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > waittest.Slack*5*time.Second {
 		t.Errorf("the rest took %v to fail", took)
 	}
 	b, err := os.ReadFile(log)

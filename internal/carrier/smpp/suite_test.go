@@ -7,11 +7,11 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"codeword/internal/carrier"
 	"codeword/internal/carrier/carriertest"
 	"codeword/internal/carrier/smpp"
+	"codeword/internal/waittest"
 )
 
 // TestSuite runs the conformance suite over TCP against a scripted SMSC. Its
@@ -145,14 +145,5 @@ func listen(t *testing.T, script func(*peer)) string {
 // eventually waits for what other processes and the network do.
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("it never came to that")
-		}
-	}
+	waittest.Until(t, "what other processes and the network do", ok)
 }

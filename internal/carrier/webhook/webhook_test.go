@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"codeword/internal/addresstest"
 	"codeword/internal/carrier"
 	"codeword/internal/carrier/carriertest"
 	"codeword/internal/carrier/webhook"
@@ -231,9 +232,7 @@ func TestCheckExplains(t *testing.T) {
 			t.Errorf("%d %q: got %v, want %q", tt.status, tt.body, err, tt.want)
 		}
 	}
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	err := newCarrier(t, webhook.Config{Name: "own", URL: gone.URL + "/?token=hush", Secrets: []carrier.Secret{secret}}).Check(t.Context())
+	err := newCarrier(t, webhook.Config{Name: "own", URL: "http://" + addresstest.Refusing + "/?token=hush", Secrets: []carrier.Secret{secret}}).Check(t.Context())
 	if err == nil || strings.Contains(err.Error(), "hush") {
 		t.Errorf("unreachable: got %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"codeword/internal/store/group"
 	"codeword/internal/store/redis"
 	"codeword/internal/store/sqlite"
+	"codeword/internal/waittest"
 )
 
 const (
@@ -84,12 +85,7 @@ func wants(tb testing.TB, what string, err error, kind fault.Kind) {
 // eventually waits until something is so.
 func eventually(tb testing.TB, what string, is func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	tb.Fatalf("it does not happen: %s", what)
+	waittest.Until(tb, what, is)
 }
 
 // shaky is a ledger that can be away, and that can refuse one message for good.

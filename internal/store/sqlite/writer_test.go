@@ -16,6 +16,7 @@ import (
 	"codeword/internal/guard"
 	"codeword/internal/store"
 	"codeword/internal/store/sqlite"
+	"codeword/internal/waittest"
 )
 
 const client = "client"
@@ -88,17 +89,7 @@ func unavailable(t *testing.T, what string, err error) {
 // eventually polls until the condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
+	waittest.Until(t, what, holds)
 }
 
 // queued starts n sends while the writer is held and returns their answers.

@@ -14,6 +14,7 @@ import (
 
 	"codeword/internal/fault"
 	"codeword/internal/store"
+	"codeword/internal/waittest"
 )
 
 func linearChecks() []check {
@@ -26,7 +27,7 @@ func linearChecks() []check {
 const (
 	linearCallers  = 8
 	linearSteps    = 40
-	linearTimeout  = 20 * time.Second
+	linearTimeout  = waittest.Patience
 	linearAttempts = 3
 )
 

@@ -3,10 +3,8 @@ package postgrestest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +15,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"codeword/internal/addresstest"
+	"codeword/internal/waittest"
 )
 
 const (
-	startLimit = 60 * time.Second
-	stopLimit  = 30 * time.Second
+	startLimit = waittest.Patience
+	stopLimit  = waittest.Patience
 	pollEvery  = 10 * time.Millisecond
 )
 
@@ -35,6 +36,7 @@ type Options struct {
 type Server struct {
 	dir, bin string
 	port     int
+	release  func() // gives the port back
 	opts     Options
 	cred     *syscall.Credential
 
@@ -55,6 +57,7 @@ func Start(tb testing.TB, opts Options) *Server {
 	tb.Cleanup(func() {
 		s.Resume()
 		s.Kill()
+		s.release()
 		_ = os.RemoveAll(s.dir) // in the system's temporary directory
 	})
 	return s
@@ -77,7 +80,7 @@ func launch(opts Options, forget bool) (s *Server, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, s.release, err = addresstest.Port(); err != nil {
 		return nil, err
 	}
 	return s, s.start(forget)
@@ -222,16 +225,4 @@ func (s *Server) processes() []int {
 		}
 	}
 	return out
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil || !ok {
-		return 0, errors.Join(err, errors.New("no TCP address"))
-	}
-	return addr.Port, nil
 }

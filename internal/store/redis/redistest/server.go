@@ -14,12 +14,15 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"codeword/internal/addresstest"
+	"codeword/internal/waittest"
 )
 
 const (
-	startLimit = 30 * time.Second
+	startLimit = waittest.Patience
 	pollEvery  = 10 * time.Millisecond
-	callLimit  = 5 * time.Second
+	callLimit  = waittest.Patience
 	pidFile    = "redis.pid"
 )
 
@@ -171,30 +174,13 @@ func (s *Server) try(words ...string) (rueidis.RedisMessage, error) {
 	return out, err
 }
 
-// freePort finds a port below those that the system gives away, so that the one for
-// the cluster's bus, 10000 above it, is a port, too.
+// freePort finds a port that nobody else is given until the test ends.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		addr, _ := l.Addr().(*net.TCPAddr)
-		port := addr.Port
-		_ = l.Close() // it has told the port
-		if port -= 20000; port > 1024 && free(port) && free(port+10000) {
-			return port
-		}
+	port, release, err := addresstest.Port()
+	if err != nil {
+		tb.Fatalf("redistest: %v", err)
 	}
-	tb.Fatal("redistest: no free port")
-	return 0
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err == nil {
-		_ = l.Close() // it is free
-	}
-	return err == nil
+	tb.Cleanup(release)
+	return port
 }
