@@ -60,6 +60,9 @@ type (
 		// Notes lists the live ones of a topic that were put at since or later, in the
 		// order of their keys; all of them with the zero time.
 		Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
+		// EachNote calls each for every one that Notes would list, in that order. Each does
+		// not call the store.
+		EachNote(ctx context.Context, now time.Time, topic string, since time.Time, each func(*store.Note)) error
 	}
 	lineStore interface {
 		PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error

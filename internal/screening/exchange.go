@@ -59,9 +59,9 @@ type exchange struct {
 	greetedPage uint64
 	// seen is how far the pages of each other node were merged.
 	seen map[string]mark
-	// holds are digests of those that were read, by key, as long as they are read again;
-	// whole is when they all were.
-	holds   map[string]uint64
+	// holds are digests of those that were read, by a digest of their key, as long as they
+	// are read again; whole is when they all were.
+	holds   map[uint64]uint64
 	whole   time.Time
 	since   time.Time
 	saved   time.Time
@@ -75,7 +75,7 @@ type mark struct {
 }
 
 func newExchange() exchange {
-	return exchange{seen: make(map[string]mark), holds: make(map[string]uint64)}
+	return exchange{seen: make(map[string]mark), holds: make(map[uint64]uint64)}
 }
 
 // Load takes over what was known before a restart, and what the others know. It is
@@ -338,22 +338,23 @@ func (s *Screen) readHolds(ctx context.Context, now time.Time) error {
 	default:
 		since = x.since.Add(-shortOverlap)
 	}
-	notes, err := s.cfg.Notes.Notes(ctx, now, topicHolds, since)
+	seen := x.holds
+	if whole { // whatever is not read now is not read again
+		seen = make(map[uint64]uint64)
+	}
+	err := s.cfg.Notes.EachNote(ctx, now, topicHolds, since, func(n *store.Note) {
+		key, body := maphash.String(holdSeed, n.Key), maphash.Bytes(holdSeed, n.Body)
+		known, ok := x.holds[key]
+		seen[key] = body
+		if !ok || known != body {
+			s.takeHold(ctx, n)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	before := x.holds
-	if whole { // whatever is not in it is not read again
-		x.holds, x.whole = make(map[string]uint64, len(notes)), now
-	}
-	for i := range notes {
-		n := &notes[i]
-		digest := maphash.Bytes(holdSeed, n.Body)
-		known, ok := before[n.Key]
-		x.holds[n.Key] = digest
-		if !ok || known != digest {
-			s.takeHold(ctx, n)
-		}
+	if x.holds = seen; whole {
+		x.whole = now
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ import (
 type Notes interface {
 	PutNotes(ctx context.Context, now time.Time, notes []store.Note) error
 	Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
+	// EachNote calls each for every note that Notes would list; it does not call the store.
+	EachNote(ctx context.Context, now time.Time, topic string, since time.Time, each func(*store.Note)) error
 }
 
 // Events keeps what an operator may want to know later.

@@ -41,85 +41,43 @@ func less(a, b uint32) uint32 { return a - min(a, b) }
 // slot is a slot of time.
 type slot struct {
 	at     int32
-	alarm  bool // the client was under attack; only used for the client as a whole
 	counts counts
 	// spread has a bit for each of what is behind the key, by its digest.
 	spread uint64
 }
 
-// cell is what is counted of one key: the slots of the window in which something
-// was, oldest first, and how much its codes were used in the past.
+// cell is what is counted of one key: how much its codes were used in the past, and,
+// in a book, the slots of the window in which something was.
 type cell struct {
-	slots []slot
-	// fresh is how many challenges are in them.
-	fresh int
 	level faded
 	// judged is the second in which it was last judged.
-	judged int64
+	judged uint32
+	// fresh is how many challenges are in its slots.
+	fresh int32
+	// n slots are in the block run of that class; see book.
+	n     int32
+	run   uint32
+	class uint8
 }
 
-// add counts in a slot and drops what is older than the window.
-func (c *cell) add(at int32, add counts, spread uint64, window int32) {
-	if s := c.find(at, window); s != nil {
-		s.counts.add(add)
-		s.spread |= spread
-		c.fresh += int(add.Fresh)
-	}
-}
+// weight is how much is known of a key.
+func (c *cell) weight() float64 { return float64(c.fresh) + float64(c.level.sum) }
 
-// find returns the slot, making it if it is within the window; nil if it is past.
-func (c *cell) find(at, window int32) *slot {
-	n := len(c.slots)
-	if n == 0 || c.slots[n-1].at < at {
-		c.prune(at - window)
-		c.slots = append(c.slots, slot{at: at})
-		return &c.slots[len(c.slots)-1]
-	}
-	if at <= c.slots[n-1].at-window {
-		return nil
-	}
-	for i := n - 1; i >= 0; i-- {
-		switch s := &c.slots[i]; {
-		case s.at == at:
-			return s
-		case s.at < at:
-			return c.insert(i+1, at)
-		}
-	}
-	return c.insert(0, at)
-}
-
-func (c *cell) insert(i int, at int32) *slot {
-	c.slots = append(c.slots, slot{})
-	copy(c.slots[i+1:], c.slots[i:])
-	c.slots[i] = slot{at: at}
-	return &c.slots[i]
-}
-
-// prune drops the slots up to last.
-func (c *cell) prune(last int32) {
-	n := 0
-	for n < len(c.slots) && c.slots[n].at <= last {
-		c.fresh -= int(c.slots[n].counts.Fresh)
-		n++
-	}
-	if n > 0 {
-		c.slots = append(c.slots[:0], c.slots[n:]...)
-	}
-}
+// timeline is the slots of a cell, oldest first.
+type timeline []slot
 
 // discount takes out of c what is counted in other: it has been dealt with.
-func (c *cell) discount(other *cell) {
-	j := 0
-	for i := range c.slots {
-		s := &c.slots[i]
-		for j < len(other.slots) && other.slots[j].at < s.at {
-			j++
+func (b *book) discount(c, other *cell) {
+	slots, others := b.of(c), b.of(other)
+	for i := range slots {
+		s := &slots[i]
+		for len(others) > 0 && others[0].at < s.at {
+			others = others[1:]
 		}
-		if j < len(other.slots) && other.slots[j].at == s.at {
-			o := other.slots[j].counts
+		if len(others) > 0 && others[0].at == s.at {
+			o := others[0].counts
 			s.counts.Sends = less(s.counts.Sends, o.Sends)
-			c.fresh -= int(min(s.counts.Fresh, o.Fresh))
+			c.fresh -= int32(min(s.counts.Fresh, o.Fresh))
 			s.counts.Fresh = less(s.counts.Fresh, o.Fresh)
 			s.counts.Again = less(s.counts.Again, o.Again)
 			s.counts.Cleared = less(s.counts.Cleared, o.Cleared)
@@ -128,16 +86,6 @@ func (c *cell) discount(other *cell) {
 			s.counts.Verified = less(s.counts.Verified, o.Verified)
 		}
 	}
-}
-
-// cut drops the slots after last, which a clock that was set back left in the future.
-func (c *cell) cut(last int32) {
-	n := len(c.slots)
-	for n > 0 && c.slots[n-1].at > last {
-		c.fresh -= int(c.slots[n-1].counts.Fresh)
-		n--
-	}
-	c.slots = c.slots[:n]
 }
 
 // odds are the terms of the likelihood ratio of pumping against honest use, for one
@@ -179,10 +127,10 @@ type run struct {
 }
 
 // run adds up the slots until now.
-func (c *cell) run(now int32, o *odds) run {
+func (t timeline) run(now int32, o *odds) run {
 	r := run{from: now}
-	for i := range c.slots {
-		s := &c.slots[i]
+	for i := range t {
+		s := &t[i]
 		age := now - s.at
 		if age < 0 || int(age) >= len(o.unused) {
 			continue
@@ -202,10 +150,10 @@ func (c *cell) run(now int32, o *odds) run {
 }
 
 // recent is all that was counted from a slot on, whatever it says.
-func (c *cell) recent(now, from int32, o *odds) run {
+func (t timeline) recent(now, from int32, o *odds) run {
 	r := run{from: now}
-	for i := len(c.slots) - 1; i >= 0 && c.slots[i].at >= from; i-- {
-		s := &c.slots[i]
+	for i := len(t) - 1; i >= 0 && t[i].at >= from; i-- {
+		s := &t[i]
 		if age := now - s.at; age >= 0 && int(age) < len(o.unused) {
 			r.evidence += float64(s.counts.Verified)*o.used + float64(s.counts.open())*o.unused[age]
 		}

@@ -11,6 +11,7 @@
 package fraud
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -106,21 +107,21 @@ func New(cfg Config) *Guard {
 
 // client is what is known of one client's sends.
 type client struct {
-	mu    sync.Mutex
-	name  string
+	mu   sync.Mutex
+	name string
+	// book has the cells of all keys, and the slots of total, which is of the client.
+	book  *book
 	total cell
-	cells map[Key]*cell
-	// slots is how many the cells have together, loose how many of the cells are of
-	// addresses, networks and devices, of which there can be any number.
-	slots, loose int
+	// attacked are the slots of total in which the client was under attack.
+	attacked map[int32]struct{}
 	// latest is the slot of the latest send.
 	latest int32
 	// recent and former are the challenges whose codes may still be used, by phone.
-	recent, former map[uint64]trace
+	recent, former *traces
 	turned         int64
 	// holds are what is held back, and what was not long ago; holding is how many
 	// there are.
-	holds   map[Key]*hold
+	holds   map[Key]hold
 	holding atomic.Int32
 	history history
 	// alarmed is until when the client counts as under attack.
@@ -145,9 +146,9 @@ func (g *Guard) client(name string) *client {
 	defer g.mu.Unlock()
 	if c = g.clients[name]; c == nil {
 		c = &client{
-			name: name, surge: 1, cells: make(map[Key]*cell),
-			recent: make(map[uint64]trace), former: make(map[uint64]trace),
-			holds: make(map[Key]*hold), news: newNews(),
+			name: name, surge: 1, book: newBook(), attacked: make(map[int32]struct{}),
+			recent: newTraces(), former: newTraces(),
+			holds: make(map[Key]hold), news: newNews(),
 		}
 		g.clients[name] = c
 	}
@@ -205,14 +206,21 @@ func (g *Guard) Check(s *Send) (d Decision, held bool, used Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range keys {
-		h := c.holds[k]
-		switch {
-		case k.Scope == 0 || h == nil || !s.At.Before(h.Until):
-		case h.usual(s.At):
+		h, known := c.holds[k]
+		if k.Scope == 0 || !known || !h.holds(s.At) {
+			continue
+		}
+		usual := h.usual(s.At)
+		if usual {
 			used = k
-		default:
-			h.Refused++
-			return h.Decision, true, used
+		} else {
+			h.refused++
+		}
+		c.holds[k] = h
+		if !usual {
+			d = h.decision(c.name, k)
+			d.Name = nameOf(k, s)
+			return d, true, used
 		}
 	}
 	return Decision{}, false, used
@@ -223,8 +231,9 @@ func (g *Guard) GiveBack(clientID string, used Key) {
 	c := g.client(clientID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h := c.holds[used]; h != nil {
+	if h, known := c.holds[used]; known {
 		h.passed++
+		c.holds[used] = h
 	}
 }
 
@@ -265,18 +274,18 @@ const jump = 12
 // the present, and outlast its time.
 func (c *client) keepTime(g *Guard, now time.Time, slot int32) {
 	if slot+jump < c.latest {
-		for _, cl := range c.cells {
-			before := len(cl.slots)
-			cl.cut(slot)
-			c.slots += len(cl.slots) - before
+		for _, i := range c.book.index {
+			c.book.cut(c.book.cell(i), slot)
 		}
-		c.total.cut(slot)
+		c.book.cut(&c.total, slot)
+		maps.DeleteFunc(c.attacked, func(at int32, _ struct{}) bool { return at > slot })
 		c.turned = min(c.turned, now.Unix())
 		c.alarmed = min(c.alarmed, now.Add(g.cfg.AlarmFor).Unix())
 		c.history.since = min(c.history.since, now.Unix())
-		for _, h := range c.holds {
-			if most := now.Add(g.cfg.holdFor(h.Strikes)); h.Until.After(most) {
-				h.Until = most
+		for k, h := range c.holds {
+			if most := now.Add(g.cfg.holdFor(h.strikes)).UnixNano(); h.until > most {
+				h.until = most
+				c.holds[k] = h
 			}
 		}
 		c.latest = slot
@@ -308,26 +317,20 @@ func (c *client) count(g *Guard, k Key, slot int32, add counts, spread uint64) {
 // apply adds to a key.
 func (c *client) apply(g *Guard, k Key, slot int32, add counts, spread uint64) {
 	if k.Scope == Client {
-		c.total.add(slot, add, spread, g.cfg.slots()+settling)
+		c.book.add(&c.total, slot, add, spread, g.cfg.slots()+settling)
 		if add.Verified > 0 {
 			c.history.verified(g, g.cfg.second(slot), add.Verified)
 		}
 		return
 	}
-	cl := c.cells[k]
+	cl := c.book.find(k)
 	if cl == nil {
-		if k.loose() {
-			if c.loose >= g.cfg.MaxKeys && !c.evict() {
-				return
-			}
-			c.loose++
+		if k.loose() && c.book.loose >= g.cfg.MaxKeys && !c.book.evict() {
+			return
 		}
-		cl = &cell{}
-		c.cells[k] = cl
+		cl = c.book.open(k)
 	}
-	before := len(cl.slots)
-	cl.add(slot, add, spread, c.window(g))
-	c.slots += len(cl.slots) - before
+	c.book.add(cl, slot, add, spread, c.window(g))
 	if add.Verified > 0 {
 		cl.level.add(g.cfg.second(slot), float64(add.Verified), g.cfg.History)
 	}
@@ -336,48 +339,10 @@ func (c *client) apply(g *Guard, k Key, slot int32, add counts, spread uint64) {
 // loose tells whether there can be any number of keys of that scope.
 func (k Key) loose() bool { return k.Scope >= Address }
 
-// evict makes room for a new key: of a few that come up by chance, the one of which
-// least is known goes.
-func (c *client) evict() bool {
-	const candidates, looks = 8, 64
-	var victim Key
-	var least *cell
-	found, seen := 0, 0
-	for k, cl := range c.cells {
-		if seen++; seen > looks || found == candidates {
-			break
-		}
-		if !k.loose() {
-			continue
-		}
-		found++
-		if least == nil || cl.weight() < least.weight() {
-			victim, least = k, cl
-		}
-	}
-	if least == nil {
-		return false
-	}
-	c.drop(victim, least)
-	return true
-}
-
-// weight is how much is known of a key.
-func (c *cell) weight() float64 { return float64(c.fresh) + float64(c.level.sum) }
-
-// drop forgets a key.
-func (c *client) drop(k Key, cl *cell) {
-	delete(c.cells, k)
-	c.slots -= len(cl.slots)
-	if k.loose() {
-		c.loose--
-	}
-}
-
 // window is how many slots back evidence goes: less far while there is more than room
 // for.
 func (c *client) window(g *Guard) int32 {
-	if c.slots > g.cfg.MaxSlots {
+	if c.book.slots-int(c.total.n) > g.cfg.MaxSlots {
 		return g.cfg.slots() / 4
 	}
 	return g.cfg.slots()

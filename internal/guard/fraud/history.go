@@ -86,8 +86,8 @@ const (
 
 // settle takes a slot that has left the window into account. Those in which the
 // client was under attack tell nothing about honest use.
-func (h *history) settle(g *Guard, s *slot) {
-	if s.alarm || s.counts.Fresh <= s.counts.Failed {
+func (h *history) settle(g *Guard, s *slot, attacked bool) {
+	if attacked || s.counts.Fresh <= s.counts.Failed {
 		return
 	}
 	at := g.cfg.second(s.at)

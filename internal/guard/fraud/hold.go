@@ -2,15 +2,28 @@ package fraud
 
 import "time"
 
-// hold is a decision that is, or was, in force.
+// hold is what is kept of a decision that is, or was, in force. Under attack there are
+// many of these: they are kept small, and without pointers.
 type hold struct {
-	Decision
+	made, until int64 // in Unix nanoseconds
+	strikes     int
+	refused     int // sends that it has held back
 	// rate is how many challenges a second the key's history tells. So many pass while
 	// it is held back, so that a key with many honest people behind it is not shut for
 	// a few bad sends; one without a history is.
 	rate   float64
 	passed float64 // how many may pass now
-	at     time.Time
+	at     int64   // since when, in Unix nanoseconds
+}
+
+// holds tells whether it is in force.
+func (h *hold) holds(at time.Time) bool { return at.UnixNano() < h.until }
+
+// decision is what is known of the decision.
+func (h *hold) decision(client string, k Key) Decision {
+	return Decision{
+		At: time.Unix(0, h.made).UTC(), Until: time.Unix(0, h.until).UTC(), Client: client, Key: k, Strikes: h.strikes, Refused: h.refused,
+	}
 }
 
 // usualFor is how long what was not used of the usual volume is kept, in seconds.
@@ -21,9 +34,9 @@ func (h *hold) usual(at time.Time) bool {
 	if h.rate <= 0 {
 		return false
 	}
-	if dt := at.Sub(h.at).Seconds(); dt > 0 {
+	if dt := time.Duration(at.UnixNano() - h.at).Seconds(); dt > 0 {
 		h.passed = min(h.passed+dt*h.rate, max(1, h.rate*usualFor))
-		h.at = at
+		h.at = at.UnixNano()
 	}
 	if h.passed < 1 {
 		return false
@@ -36,14 +49,13 @@ func (h *hold) usual(at time.Time) bool {
 // key and out of the wider key around it, so that the rest of that is judged for
 // itself, and nothing is held back twice for it.
 func (c *client) hold(g *Guard, d Decision) {
-	h := &hold{Decision: d, at: d.At}
-	if cl := c.cells[d.Key]; cl != nil {
+	h := hold{made: d.At.UnixNano(), until: d.Until.UnixNano(), strikes: d.Strikes, refused: d.Refused, at: d.At.UnixNano()}
+	if cl := c.book.find(d.Key); cl != nil {
 		h.rate = c.history.expected(g, &cl.level, d.At.Unix(), 1)
-		if w := c.cells[d.Wider]; w != nil {
-			w.discount(cl)
+		if w := c.book.find(d.Wider); w != nil {
+			c.book.discount(w, cl)
 		}
-		c.slots -= len(cl.slots)
-		cl.slots, cl.fresh = nil, 0
+		c.book.clear(cl)
 	}
 	c.holds[d.Key] = h
 	c.holding.Store(int32(len(c.holds)))

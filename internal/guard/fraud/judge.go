@@ -84,7 +84,7 @@ func (c *client) odds(g *Guard, now int64) (*odds, float64) {
 func (c *client) judge(g *Guard, s *Send, keys *[maxKeys]Key) []Decision {
 	now := s.At.Unix()
 	for i, k := range keys {
-		cl := c.cells[k]
+		cl := c.book.find(k)
 		if k.Scope == 0 || cl == nil || c.held(k, s.At) {
 			continue
 		}
@@ -116,10 +116,10 @@ type bar struct {
 }
 
 func (c *client) barFor(g *Guard, k Key, now int64) bar {
-	switch before := c.holds[k]; {
+	switch _, before := c.holds[k]; {
 	case c.alarmed > now:
 		return bar{g.cfg.FloorAlert, g.cfg.Alert, true, ReasonAlarm}
-	case before != nil:
+	case before:
 		return bar{g.cfg.FloorAlert, g.cfg.Relapse, false, ReasonRelapse}
 	default:
 		return bar{g.cfg.Floor, g.cfg.Evidence, false, ""}
@@ -133,17 +133,17 @@ const latestFor = 90
 // judgeKey applies the rules to one key.
 func (c *client) judgeKey(g *Guard, k Key, cl *cell, now int64) (Decision, bool) {
 	b := c.barFor(g, k, now)
-	if cl.fresh == 0 || cl.fresh < b.floor && !b.strict || cl.fresh > busy && cl.judged == now {
+	if cl.fresh == 0 || int(cl.fresh) < b.floor && !b.strict || cl.fresh > busy && cl.judged == uint32(now) {
 		return Decision{}, false
 	}
-	cl.judged = now
+	cl.judged = uint32(now)
 	o, p := c.odds(g, now)
 	slot := g.cfg.slot(time.Unix(now, 0))
-	d, ok := c.weigh(g, k, cl, now, cl.run(slot, o), b, p)
+	d, ok := c.weigh(g, k, cl, now, c.book.of(cl).run(slot, o), b, p)
 	if ok || !b.strict && k.Scope != Block {
 		return d, ok
 	}
-	r := cl.recent(slot, g.cfg.slot(time.Unix(now-latestFor, 0)), o)
+	r := c.book.of(cl).recent(slot, g.cfg.slot(time.Unix(now-latestFor, 0)), o)
 	switch {
 	case b.strict:
 		b.evidence = 0
@@ -181,8 +181,8 @@ func (c *client) weigh(g *Guard, k Key, cl *cell, now int64, r run, b bar, p flo
 	if b.because != "" {
 		d.Reasons = append(d.Reasons, b.because)
 	}
-	if before := c.holds[k]; before != nil {
-		d.Strikes = before.Strikes + 1
+	if before, held := c.holds[k]; held {
+		d.Strikes = before.strikes + 1
 	}
 	d.Until = d.At.Add(g.cfg.holdFor(d.Strikes))
 	return d, true
@@ -220,8 +220,8 @@ func (c *Config) holdFor(strikes int) time.Duration {
 }
 
 func (c *client) held(k Key, at time.Time) bool {
-	h := c.holds[k]
-	return h != nil && at.Before(h.Until)
+	h, known := c.holds[k]
+	return known && h.holds(at)
 }
 
 // NetworkName is the network of an address in words, its /24 or /64; empty for none.

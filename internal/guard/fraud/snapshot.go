@@ -67,9 +67,9 @@ func (c *client) past(g *Guard, now int64) []byte {
 	c.mu.Lock()
 	h := c.history
 	var keys []kept
-	for k, cl := range c.cells {
-		if cl.level.value(now, g.cfg.History) >= keptLevel {
-			keys = append(keys, kept{k, cl.level.levelPair()})
+	for packed, i := range c.book.index {
+		if cl := c.book.cell(i); cl.level.value(now, g.cfg.History) >= keptLevel {
+			keys = append(keys, kept{unpack(packed), cl.level.levelPair()})
 		}
 	}
 	c.mu.Unlock() // the rest takes long, and sends wait
@@ -137,13 +137,9 @@ func (g *Guard) Recall(clientID string, raw []byte) error {
 }
 
 func (c *client) recall(k Key, level faded) {
-	cl := c.cells[k]
+	cl := c.book.find(k)
 	if cl == nil {
-		cl = &cell{}
-		c.cells[k] = cl
-		if k.loose() {
-			c.loose++
-		}
+		cl = c.book.open(k)
 	}
 	if level.sum > cl.level.sum {
 		cl.level = level
@@ -161,7 +157,7 @@ func (g *Guard) Hold(d Decision) {
 		c.alarmed = max(c.alarmed, d.Until.Unix())
 		return
 	}
-	if h := c.holds[d.Key]; d.Key.Scope != 0 && (h == nil || h.At.Before(d.At)) {
+	if h, known := c.holds[d.Key]; d.Key.Scope != 0 && (!known || h.made < d.At.UnixNano()) {
 		c.hold(g, d)
 	}
 }
@@ -176,8 +172,8 @@ func (g *Guard) Release(clientID string, k Key, made time.Time) bool {
 		c.alarmed = 0
 		return true
 	}
-	h := c.holds[k]
-	if h == nil || h.At.After(made) {
+	h, known := c.holds[k]
+	if !known || h.made > made.UnixNano() {
 		return false
 	}
 	delete(c.holds, k)
@@ -185,14 +181,15 @@ func (g *Guard) Release(clientID string, k Key, made time.Time) bool {
 	return true
 }
 
-// Holds lists what is held back at a time, the latest first.
+// Holds lists what is held back at a time, the latest first. What a decision was made
+// from, and names, it does not tell.
 func (g *Guard) Holds(now time.Time) []Decision {
 	var out []Decision
 	for _, c := range g.all() {
 		c.mu.Lock()
-		for _, h := range c.holds {
-			if now.Before(h.Until) {
-				out = append(out, h.Decision)
+		for k, h := range c.holds {
+			if h.holds(now) {
+				out = append(out, h.decision(c.name, k))
 			}
 		}
 		c.mu.Unlock()

@@ -2,6 +2,7 @@ package fraud
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -27,7 +28,7 @@ func (c *client) alarm(g *Guard, at time.Time) (Decision, bool) {
 	now, slot := at.Unix(), g.cfg.slot(at)
 	c.surge = c.surgeNow(g, now, slot)
 	o, p := c.odds(g, now)
-	r := c.total.run(slot, o)
+	r := c.book.of(&c.total).run(slot, o)
 	seconds := now - g.cfg.second(r.from) + 1
 	expected := c.history.expected(g, &c.history.all, now, max(float64(seconds), 60))
 	num := numbersOf(r, int(seconds), expected, p)
@@ -75,8 +76,9 @@ func (c *client) surgeNow(g *Guard, now int64, slot int32) float64 {
 // times compares what is counted between two ages in seconds with what history tells.
 func (c *client) times(g *Guard, now int64, slot int32, from, to int64, of func(*counts) uint32) float64 {
 	var n uint32
-	for i := len(c.total.slots) - 1; i >= 0; i-- {
-		s := &c.total.slots[i]
+	total := c.book.of(&c.total)
+	for i := len(total) - 1; i >= 0; i-- {
+		s := &total[i]
 		if age := g.cfg.second(slot - s.at); age >= to {
 			break
 		} else if age >= from {
@@ -94,8 +96,9 @@ func (c *client) mark(g *Guard, slot int32, alarm bool) {
 	if !alarm {
 		return
 	}
-	for i := len(c.total.slots) - 1; i >= 0 && g.cfg.second(slot-c.total.slots[i].at) < 120; i-- {
-		c.total.slots[i].alarm = true
+	total := c.book.of(&c.total)
+	for i := len(total) - 1; i >= 0 && g.cfg.second(slot-total[i].at) < 120; i-- {
+		c.attacked[total[i].at] = struct{}{}
 	}
 }
 
@@ -109,30 +112,35 @@ const (
 // tell the honest share, holds, and keys of which nothing is known any more.
 func (c *client) forget(g *Guard, at time.Time) {
 	now, last := at.Unix(), g.cfg.slot(at)-g.cfg.slots()
-	for len(c.total.slots) > 0 && c.total.slots[0].at <= last {
-		c.history.settle(g, &c.total.slots[0])
-		c.total.slots = c.total.slots[1:]
+	total := c.book.of(&c.total)
+	for i := 0; i < len(total) && total[i].at <= last; i++ {
+		_, attacked := c.attacked[total[i].at]
+		c.history.settle(g, &total[i], attacked)
 	}
+	c.book.prune(&c.total, last)
+	maps.DeleteFunc(c.attacked, func(at int32, _ struct{}) bool { return at <= last })
 	for k, h := range c.holds {
-		if at.Sub(h.Until) > g.cfg.Forget {
+		if time.Duration(at.UnixNano()-h.until) > g.cfg.Forget {
 			delete(c.holds, k)
 		}
 	}
 	c.holding.Store(int32(len(c.holds)))
 	seen, oldest := 0, g.cfg.slot(at)-c.window(g)
-	for k, cl := range c.cells {
-		if seen++; seen > max(sweepLeast, len(c.cells)/sweepShare) {
+	for packed, i := range c.book.index {
+		if seen++; seen > max(sweepLeast, len(c.book.index)/sweepShare) {
 			break
 		}
-		before := len(cl.slots)
-		cl.prune(oldest)
-		c.slots += len(cl.slots) - before
+		k, cl := unpack(packed), c.book.cell(i)
+		c.book.prune(cl, oldest)
 		least := 0.05
 		if k.loose() {
 			least = keptLevel
 		}
-		if len(cl.slots) == 0 && cl.level.value(now, g.cfg.History) < least {
-			c.drop(k, cl)
+		if cl.n == 0 && cl.level.value(now, g.cfg.History) < least {
+			c.book.drop(k)
 		}
+	}
+	if c.book.wasteful() {
+		c.book = c.book.copied(&c.total)
 	}
 }

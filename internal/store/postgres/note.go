@@ -49,17 +49,22 @@ func lastOfEach[R any](rows []R, compare func(a, b *R) int) []R {
 
 // Notes lists the live notes of a topic that were put at since or later, in the
 // order of their keys; all of them with the zero time.
-func (s *Store) Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error) {
+func (s *Store) Notes(ctx context.Context, now time.Time, topic string, since time.Time) (out []store.Note, err error) {
+	err = s.EachNote(ctx, now, topic, since, func(n *store.Note) { out = append(out, *n) })
+	return out, err
+}
+
+// EachNote calls each for every note that Notes would list, in that order. It holds a
+// connection meanwhile, so each does not call the store.
+func (s *Store) EachNote(ctx context.Context, now time.Time, topic string, since time.Time, each func(*store.Note)) error {
 	first := int64(math.MinInt64)
 	if !since.IsZero() {
 		first = micros(since)
 	}
-	var out []store.Note
-	err := s.query(ctx, func(c row) {
-		out = append(out, store.Note{Topic: topic, Key: c.text(0), At: c.time(1), Until: c.time(2), Body: c.bytes(3)})
+	return s.query(ctx, func(c row) {
+		each(&store.Note{Topic: topic, Key: c.text(0), At: c.time(1), Until: c.time(2), Body: c.bytes(3)})
 	}, `SELECT note_key, at, ends_at, body FROM notes WHERE topic = $1 AND ends_at > $2 AND at >= $3 ORDER BY note_key`,
 		[]byte(topic), micros(now), first)
-	return out, err
 }
 
 // PutLineFacts stores facts, each in the place of what was known of its phone.

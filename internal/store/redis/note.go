@@ -70,6 +70,16 @@ func (s *Store) Notes(ctx context.Context, now time.Time, topic string, since ti
 	return out, nil
 }
 
+// EachNote calls each for every note that Notes would list, in that order. The server
+// tells them all at once, so it takes as much memory.
+func (s *Store) EachNote(ctx context.Context, now time.Time, topic string, since time.Time, each func(*store.Note)) error {
+	notes, err := s.Notes(ctx, now, topic, since)
+	for i := range notes {
+		each(&notes[i])
+	}
+	return err
+}
+
 // PutLineFacts stores facts, each in the place of what was known of its phone; some
 // may be stored although the call fails.
 func (s *Store) PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error {

@@ -32,23 +32,27 @@ func (s *Store) PutNotes(ctx context.Context, _ time.Time, notes []store.Note) e
 
 // Notes lists the live notes of a topic that were put at since or later, in the
 // order of their keys; all of them with the zero time.
-func (s *Store) Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error) {
+func (s *Store) Notes(ctx context.Context, now time.Time, topic string, since time.Time) (out []store.Note, err error) {
+	err = s.EachNote(ctx, now, topic, since, func(n *store.Note) { out = append(out, *n) })
+	return out, err
+}
+
+// EachNote calls each for every note that Notes would list, in that order. It holds a
+// connection meanwhile, so each does not call the store.
+func (s *Store) EachNote(ctx context.Context, now time.Time, topic string, since time.Time, each func(*store.Note)) error {
 	first := int64(math.MinInt64)
 	if !since.IsZero() {
 		first = store.Micros(since)
 	}
-	var out []store.Note
-	err := s.read(ctx, func(conn *sqlite.Conn) error {
-		out = nil
+	return s.read(ctx, func(conn *sqlite.Conn) error {
 		return prepare(conn, `SELECT note_key, at, ends_at, body FROM notes
 			WHERE topic = ? AND ends_at > ? AND at >= ? ORDER BY note_key`).
 			blob([]byte(topic)).time(now).int(first).each(func(st *sqlite.Stmt) {
-			out = append(out, store.Note{
+			each(&store.Note{
 				Topic: topic, Key: columnName(st, 0), At: columnTime(st, 1), Until: columnTime(st, 2), Body: columnBlob(st, 3),
 			})
 		})
 	})
-	return out, err
 }
 
 // columnName reads a string that is kept as a blob.

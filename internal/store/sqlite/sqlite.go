@@ -174,7 +174,9 @@ func open(cfg Config, write bool) (*sqlite.Conn, error) {
 	}
 	if write {
 		pragmas = append(pragmas,
-			"PRAGMA cache_size = -32768",
+			// A page and its header take 8 KiB of the translated C library's memory, which
+			// has room in powers of two: so this is 32 MiB.
+			"PRAGMA cache_size = -16384",
 			// What is deleted or replaced is overwritten where that costs no page more.
 			"PRAGMA secure_delete = FAST",
 			// Pages of an open transaction stay in memory. Spilled ones would be

@@ -42,11 +42,16 @@ func (s *suite) put(t *testing.T, now time.Time, notes ...store.Note) {
 	ok(t, "PutNotes", s.PutNotes(t.Context(), now, notes))
 }
 
-// list is what Notes tells.
+// list is what Notes tells, and EachNote as well.
 func (s *suite) list(t *testing.T, now time.Time, topic string, since time.Time) []store.Note {
 	t.Helper()
 	out, err := s.Notes(t.Context(), now, topic, since)
 	ok(t, "Notes", err)
+	var each []store.Note
+	ok(t, "EachNote", s.EachNote(t.Context(), now, topic, since, func(n *store.Note) { each = append(each, *n) }))
+	if !reflect.DeepEqual(each, out) {
+		t.Errorf("one by one %+v, together %+v", each, out)
+	}
 	return out
 }
 

@@ -135,6 +135,8 @@ func closedAnswersNothing(t *testing.T, s *suite) {
 	refusal(t, "PutNotes", closed.PutNotes(t.Context(), at(0), []store.Note{note("t", "k", 0, time.Hour, "")}), fault.Unavailable)
 	_, err = closed.Notes(t.Context(), at(0), "t", time.Time{})
 	refusal(t, "Notes", err, fault.Unavailable)
+	err = closed.EachNote(t.Context(), at(0), "t", time.Time{}, func(*store.Note) {})
+	refusal(t, "EachNote", err, fault.Unavailable)
 	refusal(t, "PutLineFacts", closed.PutLineFacts(t.Context(), at(0), []store.LineFact{{Until: at(day)}}), fault.Unavailable)
 	_, _, err = closed.LineFact(t.Context(), at(0), random())
 	refusal(t, "LineFact", err, fault.Unavailable)

@@ -119,6 +119,10 @@ func (s *spread) Notes(ctx context.Context, now time.Time, topic string, since t
 	return s.next().Notes(ctx, now, topic, since)
 }
 
+func (s *spread) EachNote(ctx context.Context, now time.Time, topic string, since time.Time, each func(*store.Note)) error {
+	return s.next().EachNote(ctx, now, topic, since, each)
+}
+
 func (s *spread) PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error {
 	return s.next().PutLineFacts(ctx, now, facts)
 }

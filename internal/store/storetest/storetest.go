@@ -69,6 +69,7 @@ type (
 	Notes interface {
 		PutNotes(ctx context.Context, now time.Time, notes []store.Note) error
 		Notes(ctx context.Context, now time.Time, topic string, since time.Time) ([]store.Note, error)
+		EachNote(ctx context.Context, now time.Time, topic string, since time.Time, each func(*store.Note)) error
 		PutLineFacts(ctx context.Context, now time.Time, facts []store.LineFact) error
 		LineFact(ctx context.Context, now time.Time, phone [16]byte) (store.LineFact, bool, error)
 	}
