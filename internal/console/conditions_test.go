@@ -48,9 +48,11 @@ func TestIfNoneMatch(t *testing.T) {
 	}
 }
 
-// conditional is something that has revisions: its first, and how it is changed.
+// conditional is something that has revisions: its first, how it is changed, and which
+// actions it has beside those that both have.
 type conditional struct {
 	path, change string
+	actions      []string
 	revision     func() int64
 }
 
@@ -63,8 +65,8 @@ func (w *whole) conditionals() map[string]conditional {
 		w.t.Fatal(err)
 	}
 	return map[string]conditional{
-		"client": {"/admin/v1/clients/" + id, `{"name": "two"}`, func() int64 { return w.memory.clients[0].Revision }},
-		"endpoint": {"/admin/v1/webhooks/" + e.ID.String(), `{"url": "https://two.example/"}`, func() int64 {
+		"client": {"/admin/v1/clients/" + id, `{"name": "two"}`, nil, func() int64 { return w.memory.clients[0].Revision }},
+		"endpoint": {"/admin/v1/webhooks/" + e.ID.String(), `{"url": "https://two.example/"}`, []string{"POST /delete", "POST /test", "POST /replay"}, func() int64 {
 			found, err := w.hooks.all.Find(w.t.Context(), e.ID)
 			if err != nil {
 				w.t.Error(err)
@@ -120,7 +122,8 @@ func (w *whole) testIfMatch(t *testing.T, of conditional) {
 		if c.match != "" {
 			headers = append(headers, "If-Match: "+strings.ReplaceAll(c.match, "\x01", " "))
 		}
-		for _, to := range []string{"PATCH ", "POST /disable", "POST /enable", "POST /start-rotation", "POST /finish-rotation", "POST /cancel-rotation"} {
+		both := []string{"PATCH ", "POST /disable", "POST /enable", "POST /start-rotation", "POST /finish-rotation", "POST /cancel-rotation"}
+		for _, to := range append(both, of.actions...) {
 			method, action, _ := strings.Cut(to, " ")
 			if got := w.doBody(method, of.path+action, c.body, headers...); got.status != c.status || string(got.code) != c.code {
 				t.Errorf("%s, %.40s %s: %d %s", to, c.match, c.body, got.status, got.body)
@@ -136,6 +139,10 @@ func (w *whole) testIfMatch(t *testing.T, of conditional) {
 		}
 	}
 	tag = w.send("GET", of.path, "").header.Get("ETag")
+	// What there is nothing to end of is no other revision.
+	if got := w.doBody("POST", of.path+"/finish-rotation", "", bearer, "If-Match: "+tag); got.status != 409 || got.code != "CONFLICT" {
+		t.Errorf("no rotation: %d %s", got.status, got.body)
+	}
 	if got := w.doBody("POST", of.path+"/disable", "", bearer, "If-Match: "+tag); got.status != 200 || of.revision() != 6 {
 		t.Errorf("revision %d after %d %s", of.revision(), got.status, got.body)
 	}
@@ -145,21 +152,25 @@ func (w *whole) testIfMatch(t *testing.T, of conditional) {
 func TestIfMatchRace(t *testing.T) {
 	w := newWhole(t)
 	for name, of := range w.conditionals() {
-		tag := w.send("GET", of.path, "").header.Get("ETag")
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		statuses := map[int]int{}
-		for range 16 {
-			wg.Go(func() {
-				got := w.doBody("PATCH", of.path, of.change, bearer, "If-Match: "+tag)
-				mu.Lock()
-				defer mu.Unlock()
-				statuses[got.status]++
-			})
-		}
-		wg.Wait()
-		if statuses[200] != 1 || statuses[412] != 15 || of.revision() != 2 {
-			t.Errorf("%s: %v, revision %d", name, statuses, of.revision())
+		for i, to := range []string{"PATCH ", "POST /disable"} {
+			method, action, _ := strings.Cut(to, " ")
+			body := map[string]string{"PATCH": of.change}[method]
+			tag := w.send("GET", of.path, "").header.Get("ETag")
+			var wg sync.WaitGroup
+			var mu sync.Mutex
+			statuses := map[int]int{}
+			for range 16 {
+				wg.Go(func() {
+					got := w.doBody(method, of.path+action, body, bearer, "If-Match: "+tag)
+					mu.Lock()
+					defer mu.Unlock()
+					statuses[got.status]++
+				})
+			}
+			wg.Wait()
+			if statuses[200] != 1 || statuses[412] != 15 || of.revision() != int64(i+2) {
+				t.Errorf("%s of a %s: %v, revision %d", to, name, statuses, of.revision())
+			}
 		}
 	}
 }

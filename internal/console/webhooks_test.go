@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,6 +28,8 @@ type hookStore struct {
 	all *webhook.Registry
 	ids []store.EndpointID
 	err error
+	// faster is done before the next change is written, once.
+	faster func()
 }
 
 func newHookStore(t *testing.T) *hookStore {
@@ -44,6 +47,14 @@ func (s *hookStore) Document(ctx context.Context, name string, known int64) (sto
 		return store.Document{}, s.err
 	}
 	return s.Store.Document(ctx, name, known)
+}
+
+func (s *hookStore) PutDocument(ctx context.Context, d store.Document) error {
+	if faster := s.faster; faster != nil {
+		s.faster = nil
+		faster()
+	}
+	return s.Store.PutDocument(ctx, d)
 }
 
 func (s *hookStore) Webhooks(ctx context.Context, q store.WebhookQuery) ([]store.WebhookDelivery, error) {
@@ -120,7 +131,7 @@ func TestStaleWebhookForms(t *testing.T) {
 	}
 	path := "/webhooks/" + e.ID.String()
 	page := w.get(path).body
-	forms := map[string]url.Values{path: formOf(t, page, path), path + "/enable": {}, path + "/cancel-rotation": {"revision": {hostile}}}
+	forms := map[string]url.Values{path: formOf(t, page, path), path + "/enable": {}, path + "/finish-rotation": {"revision": {"1"}}, path + "/cancel-rotation": {"revision": {hostile}}}
 	for _, action := range []string{"start-rotation", "disable", "delete"} {
 		forms[path+"/"+action] = formOf(t, page, path+"/"+action)
 	}
@@ -153,6 +164,93 @@ func TestStaleWebhookForms(t *testing.T) {
 	again.Set("url", "https://mine.example/")
 	if got := w.post(path, again); got.status != 303 {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// TestWebhookOvertaken: the revision that was looked at is the one that is changed, also
+// when somebody else is faster in between.
+func TestWebhookOvertaken(t *testing.T) {
+	for _, to := range []string{"PATCH ", "POST /disable", "POST /enable", "POST /start-rotation", "POST /finish-rotation", "POST /cancel-rotation", "POST /delete"} {
+		for match, want := range map[string]int{`If-Match: "2"`: 412, "": 409} {
+			w := newWhole(t)
+			e, _, err := w.hooks.all.Create(t.Context(), "test", "", "https://hooks.example/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if to == "POST /finish-rotation" || to == "POST /cancel-rotation" {
+				_, err = w.hooks.all.StartRotation(t.Context(), "test", e.ID)
+			} else {
+				_, err = w.hooks.all.Update(t.Context(), "test", e.ID, "", []string{"message.sent"})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.hooks.faster = func() {
+				if _, err := w.hooks.all.Update(t.Context(), "cli:ann", e.ID, "https://theirs.example/", nil); err != nil {
+					t.Error(err)
+				}
+			}
+			headers, body := []string{bearer}, `{"revision": 2}`
+			if match != "" {
+				headers, body = append(headers, match), `{}`
+			}
+			method, action, _ := strings.Cut(to, " ")
+			got := w.doBody(method, "/admin/v1/webhooks/"+e.ID.String()+action, body, headers...)
+			if now := w.hooks.revision(t, e.ID); got.status != want || now != "3" {
+				t.Errorf("%s %s: %d %s, revision %s", to, match, got.status, got.body, now)
+			}
+		}
+	}
+}
+
+// TestWebhookDisabledMeanwhile: who saw an endpoint before the service disabled it, an
+// endpoint that an earlier version stored, changes nothing by that.
+func TestWebhookDisabledMeanwhile(t *testing.T) {
+	w := newWhole(t)
+	id := store.NewEndpointID()
+	stored := `[{"ID":"` + id.String() + `","URL":"https://old.example/","Secrets":[{"Sealed":"AA==","CreatedAt":"2026-01-02T03:04:05Z"}]}]`
+	if err := w.hooks.PutDocument(t.Context(), store.Document{Name: "webhook-endpoints", Revision: 1, UpdatedAt: at(1), Body: []byte(stored)}); err != nil {
+		t.Fatal(err)
+	}
+	path := "/admin/v1/webhooks/" + id.String()
+	seen := w.send("GET", path, "")
+	old := seen.header.Get("ETag")
+	if seen.status != 200 || !strings.Contains(seen.body, `"revision":1,`) || !strings.HasPrefix(old, `"1.`) {
+		t.Fatalf("%d %s, tag %s", seen.status, seen.body, old)
+	}
+	if _, err := w.hooks.all.Disable(t.Context(), audit.Service, id, webhook.ReasonFailing); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.doBody("GET", path, "", bearer, "If-None-Match: "+old); got.status != 200 || !strings.Contains(got.body, `"disabled"`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	now := w.send("GET", path, "").header.Get("ETag")
+	for _, step := range []struct {
+		to, match, body string
+		want            int
+	}{
+		{"PATCH ", old, `{"url": "https://new.example/"}`, 412},
+		{"PATCH ", "", `{"revision": 1, "url": "https://new.example/"}`, 409},
+		{"POST /enable", old, `{}`, 412},
+		{"POST /enable", "", `{"revision": 1}`, 409},
+		{"POST /delete", old, `{}`, 412},
+		{"POST /enable", now, `{}`, 200},
+		{"POST /delete", now, `{}`, 412},
+		{"POST /delete", now + `, "3"`, `{}`, 200},
+		{"POST /delete", "*", `{}`, 404},
+		{"PATCH ", "", `{"revision": 4}`, 404},
+	} {
+		headers := []string{bearer}
+		if step.match != "" {
+			headers = append(headers, "If-Match: "+step.match)
+		}
+		method, action, _ := strings.Cut(step.to, " ")
+		if got := w.doBody(method, path+action, step.body, headers...); got.status != step.want {
+			t.Errorf("%s, %s %s: %d %s", step.to, step.match, step.body, got.status, got.body)
+		}
+	}
+	if got := w.memory.kinds(); !slices.Equal(got, []string{"service webhook.disabled", "token webhook.enable", "token webhook.delete"}) {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -237,6 +335,9 @@ func TestWebhookForms(t *testing.T) {
 		{"nothing", nil, 404, ""},
 	} {
 		form := url.Values{"revision": {w.hooks.revision(t, all[0].ID)}}
+		if step.want < 400 && step.form == nil {
+			form = formOf(t, w.get(path).body, path+"/"+step.action) // its button is there, and does it
+		}
 		maps.Copy(form, step.form)
 		got := w.post(path+"/"+step.action, form)
 		if got.status != step.want || step.done != "" && got.header.Get("Location") != path+"?done="+step.done {

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -133,5 +134,72 @@ func TestTwoChange(t *testing.T) {
 		if err != nil || len(all) != times+1 || all[times].ID != e.ID {
 			t.Errorf("overtaken %d times: %d endpoints, %v", times, len(all), err)
 		}
+	}
+}
+
+// TestSeenOvertaken: somebody else is faster between the look at an endpoint and the write. A
+// change for the revision that was seen is refused when that endpoint has another one now,
+// and made when it was some other endpoint; one for any revision loses nothing of either.
+func TestSeenOvertaken(t *testing.T) {
+	t.Parallel()
+	kinds := []string{"message.sent"}
+	const ours = "https://ours.example/"
+	update := func(s Seen, id store.EndpointID) error {
+		_, err := s.Update(t.Context(), "ann", id, ours, nil)
+		return err
+	}
+	remove := func(s Seen, id store.EndpointID) error { return s.Delete(t.Context(), "ann", id) }
+	narrow := func(r *Registry, id, _ store.EndpointID) error {
+		_, err := r.Update(t.Context(), "bob", id, "", kinds)
+		return err
+	}
+	disable := func(r *Registry, id, _ store.EndpointID) error {
+		_, err := r.Disable(t.Context(), audit.Service, id, ReasonFailing)
+		return err
+	}
+	for name, c := range map[string]struct {
+		other    func(r *Registry, id, beside store.EndpointID) error
+		revision int64
+		change   func(Seen, store.EndpointID) error
+		refused  fault.Kind
+		want     string // what is left of the endpoint
+	}{
+		"seen":              {narrow, 1, update, fault.Conflict, "2 first.example [message.sent] true"},
+		"disabled":          {disable, 1, update, fault.Conflict, "2 first.example [] false"},
+		"any":               {narrow, Any, update, 0, "3 ours.example [message.sent] true"},
+		"any, disabled":     {disable, Any, update, 0, "3 ours.example [] false"},
+		"delete":            {narrow, 1, remove, fault.Conflict, "2 first.example [message.sent] true"},
+		"delete any":        {narrow, Any, remove, 0, ""},
+		"another endpoint":  {func(r *Registry, _, beside store.EndpointID) error { return update(r.Seen(1), beside) }, 1, update, 0, "2 ours.example [] true"},
+		"deleted meanwhile": {func(r *Registry, id, _ store.EndpointID) error { return remove(r.Seen(1), id) }, 1, update, fault.NotFound, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mem := newMemory()
+			bob := newBed(t, mem, time.Now).registry
+			var made [2]Endpoint
+			for i := range made {
+				var err error
+				if made[i], _, err = bob.Create(t.Context(), "bob", client, "https://first.example/", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			id := made[0].ID
+			ann := newBed(t, &contested{memory: mem, times: 1, other: func() {
+				if err := c.other(bob, id, made[1].ID); err != nil {
+					t.Error(err)
+				}
+			}}, time.Now).registry
+			if err := c.change(ann.Seen(c.revision), id); (err != nil) != (c.refused != 0) || err != nil && !fault.Is(err, c.refused) {
+				t.Errorf("%v", err)
+			}
+			var got string
+			if e, err := bob.Find(t.Context(), id); err == nil {
+				got = fmt.Sprint(e.Revision, " ", host(e.URL), " ", e.Kinds, " ", e.Enabled())
+			}
+			if got != c.want {
+				t.Errorf("it is %q, want %q", got, c.want)
+			}
+		})
 	}
 }
