@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"codeword/internal/audit"
+	"codeword/internal/fault"
 	"codeword/internal/store"
 )
 
@@ -312,7 +313,11 @@ func (l *Loop) judge(ctx context.Context, o *store.WebhookOutcome) {
 	if err != nil || !e.Enabled() {
 		return
 	}
-	if _, err := l.cfg.Registry.Disable(ctx, audit.Service, o.Endpoint, reason); err != nil {
+	_, err = l.cfg.Registry.Seen(e.Revision).Disable(ctx, audit.Service, o.Endpoint, reason)
+	if fault.Is(err, fault.Conflict) {
+		return // another node was faster, or somebody has mended it: what fails next tells
+	}
+	if err != nil {
 		l.cfg.Log.ErrorContext(ctx, "a webhook endpoint was not disabled", "endpoint", o.Endpoint.String(), "error", err)
 		return
 	}

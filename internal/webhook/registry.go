@@ -120,7 +120,10 @@ func (r *Registry) read(ctx context.Context) (*endpoints, error) {
 		}
 	}
 	for i := range next.all {
-		next.all[i].Revision = max(1, next.all[i].Revision) // once there was none
+		// Earlier versions, which may write beside this one, know of none.
+		if next.all[i].Revision == 0 {
+			next.all[i].Revision = d.Revision
+		}
 	}
 	next.index()
 	r.view.Store(next)

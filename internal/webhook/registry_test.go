@@ -3,6 +3,8 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,70 @@ func TestRevisions(t *testing.T) {
 	}
 	if all, err := r.List(t.Context(), ""); err != nil || len(all) != 0 {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// TestRevisionsBesideAnEarlierVersion: a node that knows of no revisions drops them all when
+// it writes; what was seen before that is not taken for what there is then.
+func TestRevisionsBesideAnEarlierVersion(t *testing.T) {
+	mem := newMemory()
+	r := newBed(t, mem, time.Now).registry
+	e, _, err := r.Create(t.Context(), "ann", client, "https://old.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := mem.Document(t.Context(), document, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Revision++
+	d.Body = regexp.MustCompile(`"Revision":\d+,`).ReplaceAll(d.Body, nil)
+	if err := mem.PutDocument(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Seen(e.Revision).Update(t.Context(), "ann", e.ID, "https://new.example/", nil); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a change of what was seen before: %v", err)
+	}
+	now, err := r.Find(t.Context(), e.ID)
+	if err != nil || now.Revision <= e.Revision || now.URL != "https://old.example/" {
+		t.Fatalf("%+v, %v", now, err)
+	}
+	if _, err := r.Seen(now.Revision).Update(t.Context(), "ann", e.ID, "https://new.example/", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDisabledOnce: of two nodes that find that an endpoint has gone one disables it, and
+// neither one that somebody has mended meanwhile.
+func TestDisabledOnce(t *testing.T) {
+	for name, meanwhile := range map[string]func(other *bed, id store.EndpointID) error{
+		"another node": func(other *bed, id store.EndpointID) error {
+			other.loop.judge(other.t.Context(), &store.WebhookOutcome{Endpoint: id, State: store.DeliveryFailed, Status: http.StatusGone})
+			return nil
+		},
+		"an operator": func(other *bed, id store.EndpointID) error {
+			_, err := other.registry.Update(other.t.Context(), "ann", id, "https://mended.example/", nil)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := newMemory()
+			other := newBed(t, mem, time.Now)
+			e, _, err := other.registry.Create(t.Context(), "ann", client, "https://gone.example/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := newBed(t, &contested{memory: mem, times: 1, other: func() {
+				if err := meanwhile(other, e.ID); err != nil {
+					t.Error(err)
+				}
+			}}, time.Now)
+			b.loop.judge(t.Context(), &store.WebhookOutcome{Endpoint: e.ID, State: store.DeliveryFailed, Status: http.StatusGone})
+			now, err := b.registry.Find(t.Context(), e.ID)
+			if err != nil || now.Revision != 2 || now.Enabled() != (name == "an operator") {
+				t.Errorf("%+v, %v", now, err)
+			}
+		})
 	}
 }
 
