@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"codeword/internal/delivery"
@@ -138,30 +139,36 @@ type (
 	layered interface{ beneath() engine }
 )
 
-// capability returns what e, or the engine beneath it, can do beside its duties.
+// layers are e and the engines beneath it, down to that of the ledger.
+func layers(e engine) iter.Seq[engine] {
+	return func(yield func(engine) bool) {
+		for yield(e) {
+			l, ok := e.(layered)
+			if !ok {
+				return
+			}
+			e = l.beneath()
+		}
+	}
+}
+
+// capability returns what e, or an engine beneath it, can do beside its duties.
 func capability[T any](e engine) (T, bool) {
-	for {
-		if c, ok := e.(T); ok {
+	for layer := range layers(e) {
+		if c, ok := layer.(T); ok {
 			return c, true
 		}
-		l, ok := e.(layered)
-		if !ok {
-			var none T
-			return none, false
-		}
-		e = l.beneath()
 	}
+	var none T
+	return none, false
 }
 
 // bottom is the engine beneath all others: that of the ledger.
 func bottom(e engine) engine {
-	for {
-		l, ok := e.(layered)
-		if !ok {
-			return e
-		}
-		e = l.beneath()
+	for layer := range layers(e) {
+		e = layer
 	}
+	return e
 }
 
 // lead runs f on one node: while this one leads, or at once where there is only one.

@@ -163,7 +163,6 @@ type webhookView struct {
 	Filter     url.Values
 	Deliveries []webhook.DeliveryView
 	More       string
-	Events     []eventItem
 }
 
 // hookSent is what a form of an endpoint says.
